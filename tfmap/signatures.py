@@ -1,0 +1,193 @@
+"""What can be set: the keyword arguments of the stage functions, read from their source without importing them.
+
+A config has no classes of its own. A section is a function, a key is one of its keyword arguments, and its type, default
+and meaning are the annotation, the default and the docstring line that stand in that function. Reading them with `ast`
+keeps TensorFlow out of `--help` and lets a typo fail in milliseconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from tfmap.errors import InputError, did_you_mean
+
+_HERE = Path(__file__).parent
+TASKS = ("classification",)
+
+# section -> the function whose keyword arguments are its keys
+SECTIONS = {
+    "datasets": ("datasets/__init__.py", "load"),
+    "pipeline": ("pipeline.py", "batches"),
+    "augment": ("augment/__init__.py", "build"),
+    "model": ("tasks/classification.py", "build"),
+    "train": ("train/__init__.py", "fit"),
+    "tune": ("tune/__init__.py", "search"),
+    "compress": ("compress/__init__.py", "compress"),
+    "export": ("export/__init__.py", "tflite"),
+    "verify": ("verify.py", "verify"),
+}
+
+# Arguments of simple types that one stage hands to the next, so nobody sets them in a config.
+_FILLED = {
+    "pipeline": {"size", "training", "seed", "epoch", "epochs", "step", "channels", "classes"},
+    "augment": {"classes", "seed"},
+    "model": {"classes", "multi_label"},
+    "train": {"task", "augment", "pipeline", "out", "seed", "config"},
+    "tune": {"config", "out", "seed", "task"},
+    "compress": {"task", "augment", "pipeline", "out", "seed", "classes"},
+    "export": {"classes", "task", "multi_label", "seed"},
+    "verify": {"classes", "task", "multi_label", "seed"},
+}
+_NAMES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "tuple": tuple, "dict": dict, "Literal": Literal}
+REQUIRED = object()
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a section.
+
+    Attributes:
+        name: "section.key".
+        annotation: the type as it stands in the source.
+        default: the default, or REQUIRED.
+        meaning: the line of the docstring.
+    """
+
+    name: str
+    annotation: str
+    default: Any
+    meaning: str
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The accepted values where the type is a plain Literal, else nothing."""
+        return getattr(_type(self.annotation), "__args__", ()) if self.annotation.startswith("Literal[") else ()
+
+    def check(self, value: Any, where: str) -> Any:
+        """Return `value` as the type of this key: a YAML list becomes a tuple where one is asked for.
+
+        Raises:
+            InputError: the value is of another type; nothing is coerced ("1" is no int, 1 is no bool).
+        """
+        from pydantic import TypeAdapter, ValidationError  # 0.1 s: only where something is validated
+
+        try:
+            # JSON rules: strict about scalars, while a list may stand for a tuple and 1 for 1.0.
+            return TypeAdapter(_type(self.annotation)).validate_json(json.dumps(value, default=str), strict=True)
+        except ValidationError:
+            hint = did_you_mean(value, [c for c in self.choices if isinstance(c, str)]) if self.choices else ""
+            raise InputError(
+                f"{where}: {self.name} must be {readable(self.annotation)}, "
+                f"received {value!r} ({type(value).__name__}).{hint}"
+            ) from None
+
+
+def readable(annotation: str) -> str:
+    """An annotation in the words of a YAML file: `Literal['a', 'b'] | None` -> `a | b | null`."""
+    return _words(ast.parse(annotation, mode="eval").body)
+
+
+def _words(node: ast.expr) -> str:
+    if isinstance(node, ast.BinOp):
+        return f"{_words(node.left)} | {_words(node.right)}"
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
+        choices = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return " | ".join(as_yaml(ast.literal_eval(choice)) for choice in choices)
+    return ast.unparse(node).replace("None", "null")
+
+
+def as_yaml(value: Any) -> str:
+    """A value as one would write it in a config: `null`, `true`, `0.2`, `[1, 2]`, and `""` for an empty text."""
+    if isinstance(value, str):
+        return value or '""'
+    return json.dumps(value, default=str)
+
+
+@cache
+def keys(section: str) -> dict[str, Key]:
+    """The keys of a section by their short names, in the order of the function's arguments."""
+    function = _function(section)
+    meanings = _meanings(function)
+    filled = _FILLED.get(section, set())
+    return {
+        name: Key(f"{section}.{name}", ast.unparse(annotation), default, meanings.get(name, ""))
+        for name, annotation, default in _arguments(function)
+        if name not in filled and _is_simple(annotation) and default is not ...
+    }
+
+
+@cache
+def summary(section: str) -> str:
+    """The first line of the docstring of the section's function."""
+    return (ast.get_docstring(_function(section)) or "").split("\n")[0]
+
+
+def key(name: str, where: str) -> Key:
+    """Find a key by its full name, "section.key".
+
+    Raises:
+        InputError: there is no such section or key.
+    """
+    section, _, short = name.partition(".")
+    if section not in SECTIONS:
+        known = [*SECTIONS, "task", "seed", "out"]
+        raise InputError(f"{where}: unknown section {section!r}. Known: {', '.join(known)}.{did_you_mean(section, known)}")
+    known = keys(section)
+    if short not in known:
+        hint = did_you_mean(short, known) or _elsewhere(short)
+        raise InputError(f"{where}: unknown key {name!r}. Keys of {section}: {', '.join(known)}.{hint}")
+    return known[short]
+
+
+def _elsewhere(short: str) -> str:
+    homes = [f"{section}.{short}" for section in SECTIONS if short in keys(section)]
+    return f" Did you mean {homes[0]!r}?" if homes else ""
+
+
+def _function(section: str) -> ast.FunctionDef:
+    file, name = SECTIONS[section]
+    tree = ast.parse((_HERE / file).read_text(encoding="utf-8"))
+    return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+
+
+def _arguments(function: ast.FunctionDef) -> list[tuple[str, ast.expr | None, Any]]:
+    """(name, annotation, default) of each argument; REQUIRED where it has no default, ... where that is no literal."""
+    given = function.args
+    positional = [*given.posonlyargs, *given.args]
+    defaults = [None] * (len(positional) - len(given.defaults)) + given.defaults + given.kw_defaults
+    pairs = zip([*positional, *given.kwonlyargs], defaults, strict=True)
+    return [(argument.arg, argument.annotation, _literal(default)) for argument, default in pairs]
+
+
+def _literal(default: ast.expr | None) -> Any:
+    if default is None:
+        return REQUIRED
+    try:
+        return ast.literal_eval(default)
+    except ValueError:
+        return ...
+
+
+def _is_simple(annotation: ast.expr | None) -> bool:
+    """Whether a YAML file can hold a value of this type."""
+    if annotation is None:
+        return False
+    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
+    return names <= set(_NAMES) and not any(isinstance(node, ast.Attribute) for node in ast.walk(annotation))
+
+
+@cache
+def _type(annotation: str) -> Any:
+    return eval(annotation, {"__builtins__": {}}, _NAMES)  # our own source, and only the names above
+
+
+def _meanings(function: ast.FunctionDef) -> dict[str, str]:
+    from docstring_parser import google
+
+    parsed = google.parse(ast.get_docstring(function) or "")
+    return {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params}
