@@ -110,12 +110,6 @@ def test_a_perfectly_sure_and_right_model_has_no_calibration_error():
     assert score["log_loss"] == 0
 
 
-def test_bins_are_closed_above_and_zero_falls_into_the_first():
-    answers = np.array([[0.0, 1 / 15, 1 / 15 + 1e-6, 1.0]])
-    counts = [row["count"] for row in scores.reliability(answers, np.array([[0, 0, 0, 1]]))]
-    assert counts == [2, 1] + [0] * 12 + [1]
-
-
 def test_log_loss_of_a_hard_zero_is_finite():
     probabilities = np.array([[1.0, 0.0]], np.float32)
     assert scores.single_label(probabilities, np.array([1]), ("a", "b"))["log_loss"] == pytest.approx(-np.log(1e-7))
@@ -162,40 +156,6 @@ def test_multi_label_agrees_with_scikit_learn(seed, count, size):
     json.dumps(score, allow_nan=False)
 
 
-@few
-@cases
-def test_curves_enclose_the_areas_they_state(seed, count, size):
-    probabilities, truths = random_case(seed, count, size)
-    for k, curve in enumerate(scores.curves(probabilities, truths, names(size))):
-        own = truths == k
-        if not own.any():
-            assert curve["average_precision"] is None
-            assert curve["recall"] == []
-        if own.any() and not own.all():
-            area = np.trapezoid(curve["true_positive_rate"], curve["false_positive_rate"])
-            assert area == pytest.approx(curve["auc"], abs=1e-3)
-            assert curve["auc"] == pytest.approx(metrics.roc_auc_score(own, probabilities[:, k]))
-            steps = -np.diff(curve["recall"]) * curve["precision"][:-1]
-            assert steps.sum() == pytest.approx(curve["average_precision"], abs=1e-3)
-    json.dumps(scores.curves(probabilities, truths, names(size)), allow_nan=False)
-
-
-def test_curves_are_thinned_and_keep_their_ends():
-    probabilities, truths = random_case(0, 3000, 3)
-    for curve in scores.curves(probabilities, truths, ABC):
-        assert len(curve["recall"]) == len(curve["precision"]) == 200
-        assert len(curve["true_positive_rate"]) <= 200
-        assert (curve["recall"][0], curve["recall"][-1]) == (1.0, 0.0)
-        assert (curve["false_positive_rate"][0], curve["false_positive_rate"][-1]) == (0.0, 1.0)
-        assert (curve["true_positive_rate"][0], curve["true_positive_rate"][-1]) == (0.0, 1.0)
-
-
-def test_curves_take_several_labels():
-    curve = scores.curves(np.array([[0.9, 0.1], [0.2, 0.3]]), np.array([[1, 0], [0, 0]]), ("a", "b"))
-    assert curve[0]["auc"] == 1.0
-    assert curve[1]["auc"] is None
-
-
 BAD = {
     "shapes": (FOUR, TRUTHS[:3], r"expected probabilities \(N, 3\) and truths \(N,\) for 3 classes, received \(4, 3\)"),
     "classes": (FOUR[:, :2], TRUTHS, r"for 3 classes, received \(4, 2\) and \(4,\)"),
@@ -218,3 +178,21 @@ def test_multi_label_refuses():
         scores.multi_label(FOUR, TRUTHS, ABC)
     with pytest.raises(InputError, match=r"whole numbers in \[0, 2\), received 2"):
         scores.multi_label(FOUR, np.full((4, 3), 2), ABC)
+
+
+def test_worst_mistakes_are_sorted_by_the_score_of_the_wrong_class():
+    rows = scores.worst(FOUR, TRUTHS, ["w", "x", "y", "z"], ABC)
+    assert rows == [
+        {"id": "y", "truth": "b", "predicted": "a", "score": 0.6},
+        {"id": "z", "truth": "c", "predicted": "a", "score": 0.5},
+    ]
+    assert scores.worst(FOUR, TRUTHS, ["w", "x", "y", "z"], ABC, limit=1) == rows[:1]
+
+
+def test_worst_mistakes_with_several_labels_name_every_label():
+    probabilities = np.array([[0.9, 0.2, 0.6], [0.4, 0.1, 0.1], [0.9, 0.1, 0.1]], np.float32)
+    truths = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]], np.float32)
+    assert scores.worst(probabilities, truths, ["x", "y", "z"], ABC) == [
+        {"id": "x", "truth": "a, b", "predicted": "a, c", "score": 0.8},
+        {"id": "y", "truth": "a", "predicted": "none", "score": 0.6},
+    ]

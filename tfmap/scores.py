@@ -6,15 +6,15 @@ class that was never predicted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from tfmap.errors import InputError
+from tfmap.curves import areas, calibration_error, checked, hot, reliability
 
-BINS = 15  # of the calibration error, as in Guo et al.
+MISTAKES = 50  # kept per split: what a person looks through in a sitting
 EPSILON = 1e-7  # an int8 file says exactly 0; its log loss stays finite
-CURVE_POINTS = 200
 
 
 def single_label(probabilities: np.ndarray, truths: np.ndarray, classes: Sequence[str]) -> dict:
@@ -41,7 +41,7 @@ def single_label(probabilities: np.ndarray, truths: np.ndarray, classes: Sequenc
     """
     from sklearn.metrics import confusion_matrix
 
-    probabilities, truths = _checked(probabilities, truths, classes, rank=1)
+    probabilities, truths = checked(probabilities, truths, classes, rank=1)
     count, size = probabilities.shape
     predicted = probabilities.argmax(axis=1)
     own = probabilities[np.arange(count), truths]
@@ -52,9 +52,9 @@ def single_label(probabilities: np.ndarray, truths: np.ndarray, classes: Sequenc
         "accuracy": float(np.mean(predicted == truths)),
         "top_5": float(np.mean(rank < 5)) if size > 5 else None,
         **_averages(truths, predicted, np.unique(truths), ("macro", "weighted")),
-        "log_loss": float(-np.log(np.clip(own, EPSILON, 1)).mean()),
+        "log_loss": float(np.log(1 / np.clip(own, EPSILON, 1)).mean()),
         "ece": calibration_error(reliability(probabilities, truths)),
-        "per_class": _per_class(probabilities, _hot(truths, size), _hot(predicted, size), classes),
+        "per_class": _per_class(probabilities, hot(truths, size), hot(predicted, size), classes),
         "confusion_matrix": confusion_matrix(truths, predicted, labels=np.arange(size)).tolist(),
     }
 
@@ -82,7 +82,7 @@ def multi_label(probabilities: np.ndarray, truths: np.ndarray, classes: Sequence
     """
     from sklearn.metrics import multilabel_confusion_matrix
 
-    probabilities, truths = _checked(probabilities, truths, classes, rank=2)
+    probabilities, truths = checked(probabilities, truths, classes, rank=2)
     predicted = (probabilities >= threshold).astype(np.int32)
     own = np.where(truths == 1, probabilities, 1 - probabilities)
     per_class = _per_class(probabilities, truths, predicted, classes)
@@ -95,99 +95,11 @@ def multi_label(probabilities: np.ndarray, truths: np.ndarray, classes: Sequence
         "subset_accuracy": float(np.mean((predicted == truths).all(axis=1))),
         "map": float(np.mean(precisions)) if precisions else None,
         **_averages(truths, predicted, present, ("macro", "weighted", "micro")),
-        "log_loss": float(-np.log(np.clip(own, EPSILON, 1)).mean()),
+        "log_loss": float(np.log(1 / np.clip(own, EPSILON, 1)).mean()),
         "ece": calibration_error(reliability(probabilities, truths)),
         "per_class": per_class,
         "confusion_matrix": multilabel_confusion_matrix(truths, predicted, labels=range(len(classes))).tolist(),
     }
-
-
-def reliability(probabilities: np.ndarray, truths: np.ndarray) -> list[dict]:
-    """How often the model is right, by how sure it is: the bars of a reliability diagram.
-
-    With one label per picture an answer is the top class and its probability; with several, each class is an answer.
-
-    Args:
-        probabilities: float32 (N, K), 0..1.
-        truths: int32 (N,) or float32 (N, K) of 0 and 1.
-
-    Returns:
-        list: one dict per bin (low, high] of width 1/15 (0 falls into the first): "low", "high", "count", and
-            "confidence" and "accuracy", the means over the bin, None where it is empty.
-    """
-    if truths.ndim == 1:
-        confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truths
-    else:
-        confidence, right = probabilities.ravel(), truths.ravel() == 1
-    # float64: 14/15 in float32 is on the other side of the edge
-    edges = np.linspace(0, 1, BINS + 1)
-    places = np.clip(np.searchsorted(edges, confidence.astype(np.float64), side="left") - 1, 0, BINS - 1)
-    return [_bin(edges[i], edges[i + 1], confidence[places == i], right[places == i]) for i in range(BINS)]
-
-
-def _bin(low: float, high: float, confidence: np.ndarray, right: np.ndarray) -> dict:
-    means = (float(confidence.mean(dtype=np.float64)), float(right.mean())) if len(right) else (None, None)
-    return {"low": float(low), "high": float(high), "count": len(right), "confidence": means[0], "accuracy": means[1]}
-
-
-def calibration_error(bins: Sequence[dict]) -> float:
-    """Expected calibration error, 0..1: the mean gap of confidence and accuracy over `reliability` bins, by count."""
-    total = sum(row["count"] for row in bins)
-    return sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in bins if row["count"]) / total
-
-
-def curves(probabilities: np.ndarray, truths: np.ndarray, classes: Sequence[str]) -> list[dict]:
-    """One-vs-rest precision-recall and ROC curves, thinned to at most 200 points each.
-
-    Args:
-        probabilities: float32 (N, K), 0..1.
-        truths: int32 (N,) or float32 (N, K) of 0 and 1.
-        classes: the K class names.
-
-    Returns:
-        list: one dict per class: "class", "average_precision" and "auc" (None where undefined), "recall" and
-            "precision", "false_positive_rate" and "true_positive_rate": lists of numbers, empty where undefined.
-
-    Raises:
-        InputError: as `single_label`.
-    """
-    probabilities, truths = _checked(probabilities, truths, classes, rank=np.ndim(truths))
-    hot = truths if truths.ndim == 2 else _hot(truths, len(classes))
-    return [_curve(name, probabilities[:, k], hot[:, k]) for k, name in enumerate(classes)]
-
-
-def _curve(name: str, scores: np.ndarray, truths: np.ndarray) -> dict:
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    precision_recall, roc = (np.zeros(0), np.zeros(0)), (np.zeros(0), np.zeros(0))
-    if truths.any():
-        precision_recall = precision_recall_curve(truths, scores)[:2]
-    if truths.any() and not truths.all():
-        roc = roc_curve(truths, scores)[:2]
-    return {
-        "class": name,
-        **_areas(scores, truths),
-        "recall": _thin(precision_recall[1]),
-        "precision": _thin(precision_recall[0]),
-        "false_positive_rate": _thin(roc[0]),
-        "true_positive_rate": _thin(roc[1]),
-    }
-
-
-def _areas(scores: np.ndarray, truths: np.ndarray) -> dict:
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    both = truths.any() and not truths.all()
-    return {
-        "average_precision": float(average_precision_score(truths, scores)) if truths.any() else None,
-        "auc": float(roc_auc_score(truths, scores)) if both else None,
-    }
-
-
-def _thin(values: np.ndarray) -> list[float]:
-    if len(values) > CURVE_POINTS:
-        values = values[np.linspace(0, len(values) - 1, CURVE_POINTS).round().astype(int)]
-    return [round(float(value), 5) for value in values]
 
 
 def _averages(truths: np.ndarray, predicted: np.ndarray, labels: np.ndarray, kinds: Sequence[str]) -> dict:
@@ -217,7 +129,7 @@ def _per_class(
             "precision": _share(hits[k], answers[k]),
             "recall": _share(hits[k], support[k]),
             "f1": _share(2 * hits[k], support[k] + answers[k]),
-            **_areas(probabilities[:, k], truths[:, k]),
+            **areas(probabilities[:, k], truths[:, k]),
         }
         for k, name in enumerate(classes)
     ]
@@ -227,28 +139,42 @@ def _share(part: float, whole: float) -> float | None:
     return float(part / whole) if whole else None
 
 
-def _hot(labels: np.ndarray, size: int) -> np.ndarray:
-    return np.eye(size, dtype=np.int32)[labels]
+def worst(
+    probabilities: np.ndarray, truths: np.ndarray, ids: Sequence[str], classes: Sequence[str], limit: int = MISTAKES
+) -> list[dict[str, Any]]:
+    """The mistakes that the model is surest of: often wrong labels, always worth a look.
+
+    Args:
+        probabilities: float32 (N, K).
+        truths: int32 (N,), or float32 (N, K) of 0 and 1.
+        ids: N source paths.
+        classes: K names.
+        limit: how many at most.
+
+    Returns:
+        list: dicts of "id", "truth" and "predicted" (class names; with several labels joined by ", ", "none" for no
+            label), and "score": the probability of the wrong class; with several labels, that of the answer which is
+            wrong by most. Largest score first, ties by id.
+    """
+    find = _wrong_sets if truths.ndim == 2 else _wrong_classes
+    found = [
+        {"id": str(ids[i]), "truth": truth, "predicted": answer, "score": round(float(score), 6)}
+        for i, truth, answer, score in find(probabilities, truths, classes)
+    ]
+    return sorted(found, key=lambda row: (-row["score"], row["id"]))[:limit]
 
 
-def _checked(
-    probabilities: np.ndarray, truths: np.ndarray, classes: Sequence[str], *, rank: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The two arrays, or the error that says what is wrong with them."""
-    probabilities, truths = np.asarray(probabilities), np.asarray(truths)
-    size = len(classes)
-    if probabilities.shape != (len(truths), size) or truths.shape != probabilities.shape[:rank]:
-        raise InputError(
-            f"score: expected probabilities (N, {size}) and truths {'(N,)' if rank == 1 else f'(N, {size})'} for "
-            f"{size} classes, received {probabilities.shape} and {truths.shape}."
-        )
-    if not len(truths):
-        raise InputError("score: no examples to score. Expected at least one.")
-    if not np.isfinite(probabilities).all():
-        bad = (~np.isfinite(probabilities)).any(axis=1).sum()
-        raise InputError(f"score: {bad} of {len(truths)} predictions hold NaN or infinity: the model has diverged.")
-    limit = size if rank == 1 else 2
-    wrong = truths[(truths < 0) | (truths >= limit) | (truths != np.floor(truths))]
-    if wrong.size:
-        raise InputError(f"score: truths must be whole numbers in [0, {limit}), received {wrong.flat[0]}.")
-    return probabilities, truths.astype(np.int32)
+def _wrong_classes(probabilities: np.ndarray, truths: np.ndarray, classes: Sequence[str]) -> Iterable[tuple]:
+    predicted = probabilities.argmax(axis=1)
+    for i in (predicted != truths).nonzero()[0]:
+        yield i, classes[truths[i]], classes[predicted[i]], probabilities[i, predicted[i]]
+
+
+def _wrong_sets(probabilities: np.ndarray, truths: np.ndarray, classes: Sequence[str]) -> Iterable[tuple]:
+    predicted = probabilities >= 0.5
+    for i in (predicted != truths).any(axis=1).nonzero()[0]:
+        yield i, _names(truths[i], classes), _names(predicted[i], classes), abs(probabilities[i] - truths[i]).max()
+
+
+def _names(row: np.ndarray, classes: Sequence[str]) -> str:
+    return ", ".join(name for name, there in zip(classes, row, strict=True) if there) or "none"
