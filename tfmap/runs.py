@@ -22,6 +22,7 @@ FILES = {
     "skipped.csv": "train",
     "history.csv": "train",
     "checkpoints": "train",
+    "tensorboard": "train",
     "model.keras": "train",
     "metrics.json": "evaluate",
     "mistakes.json": "evaluate",
@@ -32,7 +33,6 @@ FILES = {
     "labels.txt": "export",
     "golden.npz": "export",
     "verify.json": "verify",
-    "explain.png": "explain",
     "report.html": "report",
 }
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 
 import keras
 import tensorflow as tf
 
-from tfmap.errors import InputError
-
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _PACKAGES = (
     "tensorflow",
     "keras",
@@ -49,15 +47,9 @@ def strategy(devices: list[str] | None = None) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=reduction)
 
 
-def set_precision(precision: str) -> None:
-    """Set the dtype policy that models are built with.
-
-    Raises:
-        InputError: an unknown precision.
-    """
-    if precision not in PRECISIONS:
-        raise InputError(f"train.precision must be one of {', '.join(PRECISIONS)}, received {precision!r}.")
-    keras.config.set_dtype_policy(precision)
+def scope_of(model: keras.Model) -> AbstractContextManager:
+    """The scope of the strategy that a model was built under, for making whatever trains it."""
+    return model.distribute_strategy.scope() if model.distribute_strategy is not None else nullcontext()
 
 
 def versions() -> dict[str, str]:

@@ -108,9 +108,7 @@ def build(
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     # Logits and probabilities stay float32 under mixed precision: a softmax in float16 overflows.
     x = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
-    outputs = keras.layers.Activation(
-        "sigmoid" if multi_label else "softmax", dtype="float32", name="probabilities"
-    )(x)
+    outputs = keras.layers.Activation("sigmoid" if multi_label else "softmax", dtype="float32", name="probabilities")(x)
     model = keras.Model(body.input, outputs, name=backbone)
     models.freeze(model, trainable)
     return model

@@ -1,0 +1,164 @@
+"""Model + batches -> trained model + run folder. `python -m tfmap.train CONFIG [section.key=value …] [out=RUN]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfmap.runs import Run
+    from tfmap.source import Source
+
+
+def fit(
+    model: keras.Model,
+    source: Source,
+    *,
+    out: str | Path | None = None,
+    task: str = "classification",
+    seed: int = 0,
+    augment: str = "",
+    pipeline: dict | None = None,
+    callbacks: list | None = None,
+    epochs: int = 20,
+    head_epochs: int = 0,
+    unfreeze: bool | str = True,
+    batchnorm: Literal["live", "frozen"] = "live",
+    optimizer: Literal["adamw", "sgd"] = "adamw",
+    learning_rate: float = 1e-3,
+    head_learning_rate: float | None = None,
+    layer_decay: float = 1.0,
+    weight_decay: float = 0.05,
+    warmup: float = 0.1,
+    label_smoothing: float = 0.1,
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy",
+    gamma: float = 2.0,
+    class_weights: Literal["none", "balanced"] | list[float] = "none",
+    clip_norm: float | None = 1.0,
+    accumulate: int = 1,
+    ema: float = 0.0,
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32",
+    patience: int | None = None,
+    resume: Literal["auto", "never"] = "auto",
+    checkpoint_minutes: float = 5.0,
+    tensorboard: bool = False,
+    verbose: bool = True,
+) -> keras.Model:
+    """Train a model in place and leave its best weights in it.
+
+    With a validation split, the best weights are those of the epoch with the highest validation metric; without one
+    they are the last. A training that is stopped (Ctrl-C, SIGTERM, a crash) goes on when `fit` is called again with the
+    same settings and the same `out`.
+
+    Args:
+        model: what a task's `build` returns, or any functional Keras model on pictures 0..255 with (B, K) probabilities.
+        source: what `datasets.load` returns; needs a split "train", and "val" for validation.
+        out: run folder for checkpoints and history; none writes nothing.
+        task: name of the task.
+        seed: seed of the order and of the augmentation.
+        augment: augmentation policy such as "rrc(0.5,1)|flip|color(.3)".
+        pipeline: keyword arguments of `pipeline.batches`, such as {"batch_size": 64}.
+        callbacks: Keras callbacks of your own.
+        epochs: epochs in which the network learns.
+        head_epochs: epochs before those in which only the new head learns.
+        unfreeze: what learns after the head phase: true (everything), or the stage (P1 to P5) or layer from which on.
+        batchnorm: live (batch statistics, updated) or frozen (the statistics the weights came with) normalisation.
+        optimizer: adamw or sgd (Nesterov momentum 0.9).
+        learning_rate: highest rate, reached after the warm-up and left along a cosine.
+        head_learning_rate: highest rate of the head phase; null takes learning_rate.
+        layer_decay: factor on the rate for each stage away from the head; 1 is the same rate everywhere.
+        weight_decay: decoupled decay per unit of rate, on kernels only, never on norms and biases.
+        warmup: share of a phase's steps in which the rate rises.
+        label_smoothing: share of each label that is spread over all classes, in [0, 1).
+        loss: cross_entropy, or focal for many easy pictures and few hard ones.
+        gamma: how strongly focal turns to hard pictures.
+        class_weights: none, balanced (each class has the same share of the loss), or a factor per class.
+        clip_norm: highest global norm of the gradient; null does not clip.
+        accumulate: batches whose gradients are averaged before a step.
+        ema: momentum of the moving average of weights that is validated and kept, such as 0.99; 0 keeps none.
+        precision: float32, or mixed float16 or bfloat16 computation; the model itself stays float32.
+        patience: epochs without a better metric before training stops; null runs to the end.
+        resume: auto goes on from the run folder's checkpoint; never starts over.
+        checkpoint_minutes: time between two checkpoints inside an epoch.
+        tensorboard: write TensorBoard logs into the run folder.
+        verbose: print a line an epoch.
+
+    Returns:
+        the model itself.
+
+    Raises:
+        InputError: a setting out of range, a checkpoint of another recipe, or a loss that is no number any more.
+    """
+    recipe = {key: value for key, value in locals().items() if key not in ("model", "source", "out", "callbacks")}
+    from tfmap import augment as augmentation
+    from tfmap import runtime, tasks
+    from tfmap.runs import Run
+    from tfmap.train import checkpoint, phases, settings, trainer
+    from tfmap.train.feed import Feed
+    from tfmap.train.feed import class_weights as factors
+    from tfmap.train.loop import Loop
+
+    settings.check(recipe)
+    module, classes = tasks.get(task), model.output_shape[-1]
+    settings.check_fits(model, source)
+    run = Run(out) if out is not None else None
+    state = checkpoint.start(run, recipe)
+    plan = phases.plan(
+        epochs=epochs,
+        head_epochs=head_epochs,
+        unfreeze=unfreeze,
+        learning_rate=learning_rate,
+        head_learning_rate=head_learning_rate or learning_rate,
+    )
+    feed = Feed(model, source, module, options=pipeline or {}, seed=seed)
+    criterion = module.losses(
+        loss, multi_label=source.multi_label, gamma=gamma, class_weights=factors(class_weights, feed.split, classes)
+    )
+    with runtime.scope_of(model):
+        net = trainer.in_precision(model, precision)
+        Loop(
+            net=net,
+            task=module,
+            feed=feed,
+            policy=augmentation.build(augment, classes=classes),
+            loss=criterion,
+            recipe=recipe,
+            state=state,
+            run=run,
+            seed=seed,
+            callbacks=callbacks or [],
+        ).run_all(plan)
+    phases.set_trainable(model, True, batchnorm="live")
+    if net is not model:
+        model.set_weights(net.get_weights())
+    return model
+
+
+def command(config: dict[str, Any], run: Run) -> None:
+    """Train what a config describes; leaves config, data, versions, history, checkpoints and model.keras in the run."""
+    from tfmap import datasets, runtime, tasks
+    from tfmap.runs import replacing
+    from tfmap.train import records
+
+    seed = config.get("seed", 0)
+    runtime.seed_everything(seed)
+    source = datasets.load(**{"seed": seed, **config["datasets"]})
+    records.write(run, config, source)
+    with runtime.strategy().scope():
+        model = tasks.get(config["task"]).build(
+            classes=len(source.classes), multi_label=source.multi_label, **config.get("model", {})
+        )
+    fit(
+        model,
+        source,
+        out=run.path,
+        task=config["task"],
+        seed=seed,
+        augment=config.get("augment", {}).get("ops", ""),
+        pipeline=config.get("pipeline", {}),
+        **config.get("train", {}),
+    )
+    with replacing(run.file("model.keras")) as temporary:
+        model.save(temporary)

@@ -1,0 +1,193 @@
+"""Runs the phases of a training one after another, from wherever the state says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfmap.runs import Run
+from tfmap.train import optimizers, phases, trainer
+from tfmap.train.callbacks import Best, History, Progress, StopIfNotFinite
+from tfmap.train.checkpoint import Checkpoint, State
+from tfmap.train.ema import MovingAverage
+from tfmap.train.feed import Feed
+
+
+@dataclass
+class Loop:
+    """A training.
+
+    Attributes:
+        net: the model that learns, in the precision it computes in.
+        task: the task's module.
+        feed: batches.
+        policy: augmentation.
+        loss: (targets, outputs) -> loss per example.
+        recipe: the settings of `fit`.
+        state: where it stands.
+        run: folder for checkpoints, history and TensorBoard; None writes nothing.
+        seed: base seed.
+        callbacks: the caller's own Keras callbacks.
+    """
+
+    net: keras.Model
+    task: ModuleType
+    feed: Feed
+    policy: Callable[[dict, Any], dict]
+    loss: Callable[[Any, Any], Any]
+    recipe: Mapping[str, Any]
+    state: State
+    run: Run | None
+    seed: int
+    callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
+
+    def run_all(self, plan: list[phases.Phase]) -> None:
+        """Every phase that is not done yet; then the best weights into the model."""
+        names = [phase.name for phase in plan]
+        at = names.index(self.state.phase) if self.state.phase else 0
+        for index, phase in enumerate(plan[at:], start=at):
+            best = self._phase(phase, total=plan[-1].end, number=index)
+            following = plan[index + 1].name if index + 1 < len(plan) else phase.name
+            self._pass_on(best, following, finished=index + 1 == len(plan))
+
+    def _phase(self, phase: phases.Phase, *, total: int, number: int) -> Best:
+        """One phase, or the rest of it."""
+        phases.set_trainable(self.net, phase.trainable, batchnorm=self.recipe["batchnorm"])
+        wrapped = self._compiled(phase, number)
+        restored = self._restore(phase, wrapped)
+        validation = self.feed.val()
+        best = Best(self.net, self._monitor(), self.state, patience=self._patience(phase, total), run=self.run)
+        average = self._average(restored)
+        watchers = self._watchers(phase, total, wrapped, best, average)
+        keeper = watchers[-1]
+        try:
+            for first, step, epochs in self._stretches(phase):
+                wrapped.fit(
+                    self.feed.train(first, step, epochs),
+                    initial_epoch=first,
+                    epochs=first + epochs,
+                    steps_per_epoch=self.feed.steps - step,
+                    validation_data=validation,
+                    callbacks=watchers,
+                    verbose=0,
+                )
+        finally:
+            keeper.release()
+        return best
+
+    def _stretches(self, phase: phases.Phase) -> list[tuple[int, int, int]]:
+        """(first epoch, first step, epochs) of the calls of Keras' fit: a cut epoch is finished in a call of its own."""
+        first, step = max(phase.first, self.state.epoch), self.state.step
+        cut = [(first, step, 1)] if step else []
+        first += len(cut)
+        return [*cut, *([(first, 0, phase.end - first)] if phase.end > first else [])]
+
+    def _compiled(self, phase: phases.Phase, number: int) -> trainer.Trainer:
+        recipe = self.recipe
+        optimizer = optimizers.build(
+            recipe["optimizer"],
+            schedule=optimizers.warmup_cosine(
+                phase.learning_rate, steps=phase.epochs * self.feed.steps, warmup=recipe["warmup"]
+            ),
+            factors=phases.layer_factors(self.net, recipe["layer_decay"]),
+            weight_decay=recipe["weight_decay"],
+            clip_norm=recipe["clip_norm"],
+            accumulate=recipe["accumulate"],
+        )
+        wrapped = trainer.make(
+            self.net, self.task, policy=self.policy, seed=self.seed + number, smoothing=recipe["label_smoothing"]
+        )
+        multi_label = self.feed.split.labels.ndim == 2
+        wrapped.compile(
+            optimizer=optimizer,
+            loss=_MeanLoss(self.loss),
+            weighted_metrics=self.task.metrics(multi_label=multi_label),
+        )
+        return wrapped
+
+    def _monitor(self) -> str:
+        multi_label = self.feed.split.labels.ndim == 2
+        return self.task.metrics(multi_label=multi_label)[0].name
+
+    def _patience(self, phase: phases.Phase, total: int) -> int | None:
+        return self.recipe["patience"] if phase.end == total else None
+
+    def _average(self, restored: bool) -> MovingAverage | None:
+        if not self.recipe["ema"]:
+            return None
+        average = MovingAverage(self.net, self.recipe["ema"])
+        if restored and "average" in self.state.arrays:
+            average.restore(self.state.arrays["average"])
+        return average
+
+    def _watchers(
+        self, phase: phases.Phase, total: int, wrapped: trainer.Trainer, best: Best, average: MovingAverage | None
+    ) -> list[keras.callbacks.Callback]:
+        """In this order: what validation sees, the best of it, the caller's, the rows, the line, the checkpoint last."""
+        state, run, steps = self.state, self.run, self.feed.steps
+
+        def snapshot() -> dict[str, list[np.ndarray]]:
+            return {
+                "net": [np.asarray(variable) for variable in self.net.variables],
+                "optimizer": [np.asarray(variable) for variable in wrapped.optimizer.variables],
+                "average": average.state() if average else [],
+                "best": best.weights,
+            }
+
+        board = []
+        if run is not None and self.recipe["tensorboard"]:
+            board = [keras.callbacks.TensorBoard(run.file("tensorboard"), write_graph=False)]
+        path = run.file("checkpoints") / "last.npz" if run is not None else None
+        return [
+            *([best] if self.feed.validation is not None else []),
+            *([average] if average else []),
+            StopIfNotFinite(),
+            *self.callbacks,
+            *board,
+            History(state, phase.name, run),
+            *([Progress(state, phase.name, total=total, steps=steps)] if self.recipe["verbose"] else []),
+            Checkpoint(snapshot, state, path, steps=steps, minutes=self.recipe["checkpoint_minutes"]),
+        ]
+
+    def _restore(self, phase: phases.Phase, wrapped: trainer.Trainer) -> bool:
+        """Put a resumed state into the model and the optimizer; whether there was one for this phase."""
+        arrays = self.state.arrays
+        wrapped.optimizer.build(self.net.trainable_variables)
+        resumed = bool(arrays.get("optimizer")) and self.state.phase == phase.name
+        if arrays.get("net"):
+            _assign(self.net.variables, arrays["net"])
+        if resumed:
+            _assign(wrapped.optimizer.variables, arrays["optimizer"])
+        self.state.phase = phase.name
+        return resumed
+
+    def _pass_on(self, best: Best, following: str, *, finished: bool) -> None:
+        """The end of a phase: what the next one starts from, or the best weights at the very end."""
+        if finished and best.weights:
+            self.net.set_weights(best.weights)
+        self.state.phase, self.state.finished = following, finished
+        self.state.arrays = {"net": [np.asarray(v) for v in self.net.variables], "best": best.weights}
+        if self.run is not None:
+            self.state.save(self.run.file("checkpoints") / "last.npz")
+
+
+class _MeanLoss(keras.losses.Loss):
+    """Mean of a per-example loss over the examples that count (weight above 0)."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        super().__init__(name="loss", reduction="mean_with_sample_weight")
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(tf.convert_to_tensor(value))
