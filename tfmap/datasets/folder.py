@@ -1,0 +1,98 @@
+"""Class folders: `folder/<class>/*`, or `folder/train|val|test/<class>/*`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tfmap.datasets.listing import PARTS, Listing, check_classes, objects
+from tfmap.errors import InputError
+from tfmap.source import Skipped
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif")
+
+
+def read(folder: Path) -> Listing:
+    """List the pictures of class folders.
+
+    Hidden files are ignored. Every other file in a class folder counts as a picture until it fails to open. Folders
+    inside class folders are not searched; they and pictures outside class folders are listed in `skipped`.
+
+    Raises:
+        InputError: no class folders, an empty one, or names that are half parts and half classes.
+    """
+    rows: list[tuple[str, str, str]] = []  # part, class, path
+    skipped: list[Skipped] = []
+    for part, root in _parts(folder):
+        rows += _classes(part, root, skipped)
+    if not rows:
+        raise InputError(f"datasets: {folder} has no class folders: {_expected()}. It holds {_contents(folder)}.")
+    classes = check_classes(sorted({name for _, name, _ in rows}), f"a folder in {folder}")
+    number = {name: index for index, name in enumerate(classes)}
+    paths = objects([path for _, _, path in rows])
+    labels = np.array([number[name] for _, name, _ in rows], np.int32)
+    return Listing("path", paths, labels, paths, objects([part for part, _, _ in rows]), classes, tuple(skipped))
+
+
+def matches(folder: Path) -> bool:
+    """Whether there is at least one visible folder inside."""
+    return any(_folders(folder))
+
+
+def _parts(folder: Path) -> list[tuple[str, Path]]:
+    """(part, its folder) where the folder is cut in train, val and test, else one ("", folder)."""
+    inside = list(_folders(folder))
+    cut = [path for path in inside if path.name.lower() in PARTS and any(_folders(path))]
+    if not cut:
+        return [("", folder)]
+    if len(cut) < len(inside):
+        others = ", ".join(path.name for path in inside if path not in cut)
+        raise InputError(
+            f"datasets: {folder} can be read in two ways: as parts ({', '.join(path.name for path in cut)}) or as "
+            f"classes, because it also holds {others}. Move one kind away."
+        )
+    names = [PARTS[path.name.lower()] for path in cut]
+    if len(set(names)) < len(names):
+        raise InputError(f"datasets: {folder} names one part twice: {', '.join(path.name for path in cut)}. Keep one.")
+    return list(zip(names, cut, strict=True))
+
+
+def _classes(part: str, root: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
+    skipped += [
+        Skipped(entry.path, "lies outside the class folders")
+        for entry in _visible(root)
+        if entry.name.lower().endswith(_SUFFIXES) and not entry.is_dir()
+    ]
+    for folder in _folders(root):
+        entries = list(_visible(folder))
+        files = [entry.path for entry in entries if not entry.is_dir()]
+        if not files:
+            raise InputError(
+                f"datasets: class folder {folder} holds no pictures, only {_contents(folder)}. Add pictures to it or "
+                "remove it."
+            )
+        inner = [entry.path for entry in entries if entry.is_dir()]
+        skipped += [Skipped(path, "is a folder inside a class folder; it was not searched") for path in inner]
+        yield from ((part, folder.name, path) for path in files)
+
+
+def _visible(folder: Path) -> list[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    return (Path(entry.path) for entry in _visible(folder) if entry.is_dir())
+
+
+def _contents(folder: Path) -> str:
+    names = [entry.name for entry in _visible(folder)]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (", ".join(names[:3]) + more) or "nothing"
+
+
+def _expected() -> str:
+    return "expected folder/<class>/<picture>, or the same below train, val and test"

@@ -1,0 +1,78 @@
+"""What every reader returns: the pictures that a source names, before any was opened."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tfmap.errors import InputError
+from tfmap.source import Skipped
+
+# what folders and columns call the parts -> our name
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a source.
+
+    Attributes:
+        kind: "path", "encoded" or "pixels", as in `Split`.
+        images: object (N,) of str or bytes, or uint8 (N, H, W, C).
+        labels: int32 (N,), or float32 (N, K) of 0 and 1 where a picture has several labels.
+        ids: object (N,) of str.
+        parts: object (N,) of "train", "val", "test", or "" where the source does not say.
+        classes: class names, in the order of labels.
+        skipped: files that the reader already left out.
+    """
+
+    kind: Literal["path", "encoded", "pixels"]
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+    parts: np.ndarray
+    classes: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may have several labels."""
+        return self.labels.ndim == 2
+
+
+def objects(values: Sequence[str | bytes]) -> np.ndarray:
+    """An object array (N,), which keeps bytes with trailing zeros whole (NumPy's own string types cut them)."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def check_classes(classes: Sequence[str], where: str) -> tuple[str, ...]:
+    """The class names, if each can be a file name and a line of a label file.
+
+    Raises:
+        InputError: a name is empty, looks like a path, or holds a line break or another control character.
+    """
+    for name in classes:
+        bad = not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\")
+        if bad or any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
+            raise InputError(
+                f"datasets: {name!r} cannot be a class name ({where}): class names become file names and lines of "
+                "labels.txt, so they may not be empty, look like a path or hold line breaks. Rename the class."
+            )
+    return tuple(classes)

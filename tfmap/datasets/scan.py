@@ -1,0 +1,152 @@
+"""Open every picture once: which can be read, which are odd, which are the same.
+
+A verdict depends on the file alone, so it is kept in the user's cache by path, size and time of change; the second load
+of a folder opens nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import PIL
+from rich.console import Console
+from rich.progress import track
+
+from tfmap import caches, pixels
+from tfmap.datasets.listing import Listing
+from tfmap.runs import replacing
+
+_VERSION = f"1, Pillow {PIL.__version__}"  # another version may judge otherwise
+_BLOCK = 1024  # files handed to the threads at a time
+_SHOW_FROM = 3000  # below this many files a scan is over before a progress bar could be read
+_SETTLED = 2_000_000_000  # ns; a file changed twice within the clock's tick would keep its time of change
+
+
+class Verdict(NamedTuple):
+    """What is known of one picture: 32 hex digits of its content, whether it is odd, why it cannot be read ("" if it can)."""
+
+    digest: str
+    odd: bool
+    reason: str
+
+
+def scan(listing: Listing, source: str, workers: int | None = None) -> list[Verdict]:
+    """The verdict on each picture of a listing, in its order."""
+    if listing.kind == "pixels":
+        return [Verdict(digest(image.tobytes()), False, "") for image in listing.images]
+    if listing.kind == "encoded":
+        return _run(judge, listing.images, workers)
+    return _scan_files(listing.images, source, workers)
+
+
+def digest(data: bytes) -> str:
+    """32 hex digits that stand for the content."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def judge(data: bytes) -> Verdict:
+    """Look at the bytes of one picture."""
+    try:
+        return Verdict(digest(data), pixels.examine(data), "")
+    except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
+        return Verdict(digest(data), False, _reason(error, data))
+
+
+def judge_file(path: str) -> Verdict:
+    """Look at one file."""
+    try:
+        if os.path.getsize(path) > pixels.LARGEST_FILE:
+            return Verdict("", False, f"is larger than {pixels.LARGEST_FILE >> 20} MB")
+        with open(path, "rb") as file:
+            return judge(file.read())
+    except OSError as error:
+        return Verdict("", False, error.strerror or str(error))
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    if not data:
+        return "is empty (0 bytes)"
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "is no picture in a format that Pillow knows"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _scan_files(paths: Sequence[str], source: str, workers: int | None) -> list[Verdict]:
+    known = _load(source)
+    stamps = [_stamp(path) for path in paths]
+    now = time.time_ns()
+    verdicts = [_recall(known, path, stamp) for path, stamp in zip(paths, stamps, strict=True)]
+    new = [index for index, verdict in enumerate(verdicts) if verdict is None]
+    for index, verdict in zip(new, _run(judge_file, [paths[index] for index in new], workers), strict=True):
+        verdicts[index] = verdict
+    if new:
+        rows = zip(paths, stamps, verdicts, strict=True)
+        settled = {path: [*stamp, *verdict] for path, stamp, verdict in rows if 0 < stamp[1] < now - _SETTLED}
+        _save(source, settled)
+    return verdicts
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """(size, time of change in ns); zeros for a file that cannot be asked."""
+    try:
+        status = os.stat(path)
+        # Without the right to read it, a verdict from a better day must not hide the error.
+        return (status.st_size, status.st_mtime_ns) if os.access(path, os.R_OK) else (0, 0)
+    except OSError:
+        return 0, 0
+
+
+def _recall(known: dict[str, list], path: str, stamp: tuple[int, int]) -> Verdict | None:
+    row = known.get(path)
+    return Verdict(*row[2:]) if row and tuple(row[:2]) == stamp else None
+
+
+def _cache_file(source: str) -> os.PathLike:
+    return caches.folder("scan") / f"{digest(os.path.abspath(source).encode())}.json"
+
+
+def _load(source: str) -> dict[str, list]:
+    """Verdicts by path; nothing where the cache is missing, broken or of another version."""
+    try:
+        content = json.loads(_cache_file(source).read_text(encoding="utf-8"))
+        rows = content["files"] if content["version"] == _VERSION else {}
+        whole = all(list(map(type, row)) == [int, int, str, bool, str] for row in rows.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return rows if whole else {}
+
+
+def _save(source: str, rows: dict[str, list]) -> None:
+    try:
+        with replacing(_cache_file(source)) as temporary:
+            temporary.write_text(json.dumps({"version": _VERSION, "files": rows}), encoding="utf-8")
+    except OSError:  # a read-only home: the next load scans again, nothing else is lost
+        return
+
+
+def _run(judge_one: Callable[..., Verdict], items: Sequence | np.ndarray, workers: int | None) -> list[Verdict]:
+    verdicts: list[Verdict] = []
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for verdict in _shown(_in_blocks(pool, judge_one, items), len(items)):
+            verdicts.append(verdict)
+    return verdicts
+
+
+def _in_blocks(pool: ThreadPoolExecutor, judge_one: Callable[..., Verdict], items: Sequence) -> Iterable[Verdict]:
+    # pool.map queues all it is given: a million files would be a million waiting futures.
+    for start in range(0, len(items), _BLOCK):
+        yield from pool.map(judge_one, items[start : start + _BLOCK])
+
+
+def _shown(verdicts: Iterable[Verdict], count: int) -> Iterable[Verdict]:
+    if count < _SHOW_FROM or not sys.stderr.isatty():
+        return verdicts
+    return track(verdicts, "Looking at every picture once", count, console=Console(stderr=True))
