@@ -130,6 +130,7 @@ def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     path = Path(_first(stage, argv, "CONFIG"))
     config = configs.override(configs.read(path), argv[1:])
     configs.require(config, STAGES[stage].reads, str(path))
+    _check_early(config, str(path))
     return config, Run(config.setdefault("out", f"runs/{path.stem}"))
 
 
@@ -138,7 +139,22 @@ def _read_run(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     path = run.file("config.yaml")
     config = configs.override(configs.read(path), argv[1:], STAGES[stage].reads)
     configs.require(config, STAGES[stage].reads, str(path))
+    _check_early(config, str(path))
     return {**config, "out": str(run.path)}, run
+
+
+def _check_early(config: dict[str, Any], where: str) -> None:
+    """Names and grammars that a type cannot check, as far as they are known without TensorFlow."""
+    from tfmap.models import catalogue
+    from tfmap.tune import space
+
+    try:
+        if "backbone" in config["model"]:
+            catalogue.find(config["model"]["backbone"])
+        if config["tune"].get("space") is not None:
+            space.parse(config["tune"]["space"])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _read_predict(argv: list[str]) -> tuple[dict[str, Any], Run]:
@@ -179,7 +195,7 @@ def _one_line(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and (error.errno == errno.ENOSPC or "No space left" in text):
         where = f" at {error.filename}" if error.filename else ""
-        return f"the disk is full{where}. Free some space, or write elsewhere with out=RUN; what was written before is whole."
+        return f"the disk is full{where}. Free some space, or write elsewhere with out=RUN; what is there stays whole."
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return " ".join(text.split())

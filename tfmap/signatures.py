@@ -1,8 +1,8 @@
 """What can be set: the keyword arguments of the stage functions, read from their source without importing them.
 
-A config has no classes of its own. A section is a function, a key is one of its keyword arguments, and its type, default
-and meaning are the annotation, the default and the docstring line that stand in that function. Reading them with `ast`
-keeps TensorFlow out of `--help` and lets a typo fail in milliseconds.
+A config has no classes of its own. A section is a function, a key is one of its keyword arguments, and its type,
+default and meaning are the annotation, the default and the docstring line that stand in that function. Reading them
+with `ast` keeps TensorFlow out of `--help` and lets a typo fail in milliseconds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FILLED = {
     "export": {"classes", "task", "multi_label", "seed"},
     "verify": {"classes", "task", "multi_label", "seed"},
 }
-_NAMES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "tuple": tuple, "dict": dict, "Literal": Literal}
+_NAMES = {kind.__name__: kind for kind in (str, int, float, bool, list, tuple, dict)} | {"Literal": Literal}
 REQUIRED = object()
 
 
@@ -65,8 +65,10 @@ class Key:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The accepted values where the type is a plain Literal, else nothing."""
-        return getattr(_type(self.annotation), "__args__", ()) if self.annotation.startswith("Literal[") else ()
+        """The accepted words where the type has a Literal, else nothing."""
+        nodes = ast.walk(ast.parse(self.annotation))
+        literals = [n for n in nodes if isinstance(n, ast.Subscript) and ast.unparse(n.value) == "Literal"]
+        return tuple(c.value for literal in literals for c in ast.walk(literal.slice) if isinstance(c, ast.Constant))
 
     def check(self, value: Any, where: str) -> Any:
         """Return `value` as the type of this key: a YAML list becomes a tuple where one is asked for.
@@ -80,7 +82,7 @@ class Key:
             # JSON rules: strict about scalars, while a list may stand for a tuple and 1 for 1.0.
             return TypeAdapter(_type(self.annotation)).validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError:
-            hint = did_you_mean(value, [c for c in self.choices if isinstance(c, str)]) if self.choices else ""
+            hint = did_you_mean(value, map(str, self.choices))
             raise InputError(
                 f"{where}: {self.name} must be {readable(self.annotation)}, "
                 f"received {value!r} ({type(value).__name__}).{hint}"
@@ -103,9 +105,8 @@ def _words(node: ast.expr) -> str:
 
 def as_yaml(value: Any) -> str:
     """A value as one would write it in a config: `null`, `true`, `0.2`, `[1, 2]`, and `""` for an empty text."""
-    if isinstance(value, str):
-        return value or '""'
-    return json.dumps(value, default=str)
+    plain = isinstance(value, str) and value and not value[0].isdigit() and value not in ("true", "false", "null")
+    return value if plain else json.dumps(value, default=str)
 
 
 @cache
@@ -136,7 +137,8 @@ def key(name: str, where: str) -> Key:
     section, _, short = name.partition(".")
     if section not in SECTIONS:
         known = [*SECTIONS, "task", "seed", "out"]
-        raise InputError(f"{where}: unknown section {section!r}. Known: {', '.join(known)}.{did_you_mean(section, known)}")
+        hint = did_you_mean(section, known)
+        raise InputError(f"{where}: unknown section {section!r}. Known: {', '.join(known)}.{hint}")
     known = keys(section)
     if short not in known:
         hint = did_you_mean(short, known) or _elsewhere(short)
