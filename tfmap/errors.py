@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class OverBudget(Exception):  # noqa: N818 (it is a verdict, not a fault of the program or of the user)
+    """A file is further from its model than the budget allows; the command line exits with code 1."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: `" Did you mean 'flip'?"`, or nothing where no known name is close."""
     close = difflib.get_close_matches(str(name), list(known), n=1)

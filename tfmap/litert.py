@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,28 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tfmap.errors import InputError
 
+WARM_UP, BLOCK = 5, 10  # calls: until caches are filled; of one model before the other has its turn
+
 
 class LiteModel:
-    """A .tflite file with one image input, in the LiteRT interpreter.
+    """A .tflite file with one picture as input, in the LiteRT interpreter.
 
     Args:
         model: path of the file, or its bytes.
         threads: CPU threads of the interpreter.
 
+    Attributes:
+        name: the path, for error texts.
+        input: the interpreter's details of the input: name, shape, dtype, quantization (scale, zero point).
+        outputs: the same of every output; only the first one is used.
+
     Raises:
         FileNotFoundError: the file does not exist.
-        InputError: the runtime cannot load it.
+        InputError: the runtime cannot load it, or its input is no picture.
     """
 
     def __init__(self, model: str | Path | bytes, *, threads: int = 1) -> None:
-        self.name = "model" if isinstance(model, bytes) else str(model)
+        self.name = "the model" if isinstance(model, bytes) else str(model)
         if not isinstance(model, bytes) and not Path(model).is_file():
             raise FileNotFoundError(f"{model} does not exist. Expected a .tflite file.")
         data = model if isinstance(model, bytes) else Path(model).read_bytes()
@@ -32,10 +40,13 @@ class LiteModel:
             self._interpreter = Interpreter(model_content=data, num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{self.name} is not a .tflite file that LiteRT can run: {str(error).splitlines()[0]}"
-            ) from error
-        self.input = self._interpreter.get_input_details()[0]
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise InputError(f"{self.name} is not a .tflite file that LiteRT can run: {reason}") from error
+        inputs = self._interpreter.get_input_details()
+        if len(inputs) != 1 or len(inputs[0]["shape"]) != 4:
+            shapes = ", ".join(str(detail["shape"].tolist()) for detail in inputs)
+            raise InputError(f"{self.name} must take one picture (batch, height, width, channels); it takes {shapes}.")
+        self.input = inputs[0]
         self.outputs = self._interpreter.get_output_details()
 
     @property
@@ -51,33 +62,72 @@ class LiteModel:
 
         Returns:
             float32 (N, ...): the first output, dequantised.
+
+        Raises:
+            InputError: pictures of another size than the file takes.
         """
+        return self.dequantised(self.raw(images))
+
+    def raw(self, images: np.ndarray) -> np.ndarray:
+        """As `predict`, but in the output's own dtype, not dequantised."""
+        if images.shape[1:] != self.input_shape[1:]:
+            raise InputError(f"{self.name} takes pictures of {self.input_shape[1:]}, received {images.shape[1:]}.")
         step = self.input_shape[0]
         rows = [self._run(images[start : start + step]) for start in range(0, len(images), step)]
-        return np.concatenate(rows) if rows else np.zeros((0, *self.outputs[0]["shape"][1:]), np.float32)
+        output = self.outputs[0]
+        return np.concatenate(rows) if rows else np.zeros((0, *output["shape"][1:]), output["dtype"])
+
+    def dequantised(self, outputs: np.ndarray) -> np.ndarray:
+        """What `raw` gave, as float32 numbers."""
+        return dequantise(outputs, self.outputs[0])
 
     def _run(self, images: np.ndarray) -> np.ndarray:
-        count, step = len(images), self.input_shape[0]
-        padded = np.concatenate([images, np.repeat(images[-1:], step - count, axis=0)]) if count < step else images
+        missing = self.input_shape[0] - len(images)
+        padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
         self._interpreter.set_tensor(self.input["index"], quantise(padded, self.input))
         self._interpreter.invoke()
-        return dequantise(self._interpreter.get_tensor(self.outputs[0]["index"]), self.outputs[0])[:count]
+        return self._interpreter.get_tensor(self.outputs[0]["index"])[: len(images)]
 
-    def latency_ms(self, *, seconds: float = 1.0) -> dict[str, float]:
-        """Median and 90th percentile of one call in milliseconds, over `seconds` after a warm-up."""
-        image = np.zeros(self.input["shape"], self.input["dtype"])
-        self._interpreter.set_tensor(self.input["index"], image)
-        for _ in range(5):
+    def call_ms(self) -> float:
+        """Run the file once on a grey picture and return the milliseconds that the runtime took."""
+        start = time.perf_counter()
+        self._interpreter.invoke()
+        return 1000 * (time.perf_counter() - start)
+
+    def _warm_up(self) -> None:
+        grey = np.full(self.input_shape, 128, np.uint8)
+        self._interpreter.set_tensor(self.input["index"], quantise(grey, self.input))
+        for _ in range(WARM_UP):
             self._interpreter.invoke()
-        times, end = [], time.perf_counter() + seconds
-        while time.perf_counter() < end or len(times) < 5:
-            start = time.perf_counter()
-            self._interpreter.invoke()
-            times.append(1000 * (time.perf_counter() - start))
-        return {"median": float(np.median(times)), "p90": float(np.percentile(times, 90))}
 
 
-def quantise(values: np.ndarray, detail: dict) -> np.ndarray:
+def latency_ms(models: Mapping[str, LiteModel], *, seconds: float = 1.0) -> dict[str, dict[str, float]]:
+    """Time several files against each other, in turns.
+
+    A machine's speed drifts with heat and neighbours; files that are timed one after the other differ by more than they
+    are apart. Blocks of ten calls in turn meet the same drift.
+
+    Args:
+        models: name -> file in the interpreter, all with the same number of threads.
+        seconds: of measuring, in all.
+
+    Returns:
+        name -> {"median", "p90"}: milliseconds of one call.
+    """
+    for model in models.values():
+        model._warm_up()
+    times: dict[str, list[float]] = {name: [] for name in models}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or not all(times.values()):
+        for name, model in models.items():
+            times[name] += [model.call_ms() for _ in range(BLOCK)]
+    return {
+        name: {"median": float(np.median(found)), "p90": float(np.percentile(found, 90))}
+        for name, found in times.items()
+    }
+
+
+def quantise(values: np.ndarray, detail: Mapping) -> np.ndarray:
     """Pixel values to a tensor's own dtype: q = round(v / scale + zero point), kept in the dtype's range."""
     dtype, (scale, zero) = detail["dtype"], detail["quantization"]
     if not np.issubdtype(dtype, np.integer):
@@ -87,7 +137,7 @@ def quantise(values: np.ndarray, detail: dict) -> np.ndarray:
     return np.clip(np.round(scaled), limits.min, limits.max).astype(dtype)
 
 
-def dequantise(values: np.ndarray, detail: dict) -> np.ndarray:
+def dequantise(values: np.ndarray, detail: Mapping) -> np.ndarray:
     """A tensor's own dtype to float32: v = (q - zero point) * scale."""
     scale, zero = detail["quantization"]
     if not np.issubdtype(detail["dtype"], np.integer) or not scale:

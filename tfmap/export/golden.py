@@ -1,0 +1,54 @@
+"""Golden test vectors: inputs and the file's own answers, so that an app's team can check its integration bit by bit.
+
+An app that feeds `images` and does not get `outputs` differs in its code; one that agrees here and fails on its own
+pictures differs in how it decodes and resizes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfmap.export import representative
+from tfmap.litert import LiteModel
+from tfmap.runs import replacing
+from tfmap.source import Split
+
+
+def vectors(
+    file: bytes, split: Split, *, classes: Sequence[str], task: str = "classification", count: int = 8
+) -> dict[str, np.ndarray]:
+    """Pictures of a split and what the file answers.
+
+    Args:
+        file: a .tflite file.
+        split: examples, best ones that training has not seen.
+        classes: the K class names.
+        task: which task prepares the pictures.
+        count: how many, spread over the classes.
+
+    Returns:
+        dict: "images" uint8 (N, H, W, C), what goes into the file; "outputs" (N, K) in the file's own dtype; "scores"
+            float32 (N, K), the outputs dequantised; "labels" str (N,), the class with the highest score; "ids" str
+            (N,), where the pictures come from.
+    """
+    model = LiteModel(file)
+    chosen = representative.stratified(split.labels, count)
+    images = representative.pictures(split.take(chosen), size=model.input_shape[1:3], task=task)
+    outputs = model.raw(images)
+    scores = model.dequantised(outputs)
+    return {
+        "images": images,
+        "outputs": outputs,
+        "scores": scores,
+        "labels": np.asarray(classes, dtype=str)[scores.argmax(axis=1)],
+        "ids": split.ids[chosen].astype(str),
+    }
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the arrays as .npz, whole or not at all."""
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)

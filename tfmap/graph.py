@@ -1,0 +1,117 @@
+"""What stands in a .tflite file: tensors and ops as plain values.
+
+The interpreter shows a graph after delegates have taken parts of it; a float tensor that a delegate swallowed is still
+in the file, and a phone without that delegate will meet it. So these are read from the bytes, by `tfmap.flatbuffer`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+_WEIGHTS = (("int8", "dynamic"), ("float16", "float16"))  # dtype of kernels -> format, where activations are float
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a graph.
+
+    Attributes:
+        name: as in the file.
+        dtype: such as "int8" or "float32".
+        shape: as in the file.
+        scale: one number, one per channel, or none where the tensor is not quantised.
+        zero_point: as `scale`.
+        nbytes: size of its constant data; 0 where the tensor is computed.
+        zeros: how many of its constant values are zero.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    nbytes: int
+    zeros: int
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is a kernel: constant, and of more than one dimension (a bias has one)."""
+        return bool(self.nbytes) and len(self.shape) > 1
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for JSON; a scale per channel is left out, being as long as a layer is wide."""
+        single = len(self.scale) == 1
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "scale": self.scale[0] if single else None,
+            "zero_point": self.zero_point[0] if single else None,
+        }
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: its name, and the tensors that it reads and writes."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The graph of a file: all its ops in order, and the tensors that it takes and gives."""
+
+    ops: tuple[Op, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every tensor that an op reads or writes, once, in order of use."""
+        return list({id(tensor): tensor for op in self.ops for tensor in (*op.inputs, *op.outputs)}.values())
+
+    @property
+    def format(self) -> str:
+        """What `export.format` made it: int8 where activations are quantised, else by the dtype of the kernels."""
+        border = {id(tensor) for tensor in (*self.inputs, *self.outputs)}
+        inside = [tensor for tensor in self.tensors if not tensor.nbytes and id(tensor) not in border]
+        if any(tensor.scale for tensor in inside):
+            return "int8"
+        kernels = {tensor.dtype for tensor in self.tensors if tensor.is_weight}
+        return next((name for dtype, name in _WEIGHTS if dtype in kernels), "float32")
+
+    def float_tensors(self) -> list[Tensor]:
+        """Tensors inside the graph that hold floating point: in a full-integer file there is none.
+
+        The graph's own inputs and outputs are not inside; they are a choice of the interface.
+        """
+        border = {id(tensor) for tensor in (*self.inputs, *self.outputs)}
+        return [tensor for tensor in self.tensors if tensor.dtype in FLOATS and id(tensor) not in border]
+
+    def float_ops(self) -> list[Op]:
+        """Ops that read or write a tensor inside the graph that holds floating point."""
+        floats = {id(tensor) for tensor in self.float_tensors()}
+        return [op for op in self.ops if any(id(tensor) in floats for tensor in (*op.inputs, *op.outputs))]
+
+    def describe(self) -> dict[str, Any]:
+        """The graph as plain values for JSON: format, input, output, ops, float tensors and ops, sparsity."""
+        return {
+            "format": self.format,
+            "input": self.inputs[0].describe(),
+            "output": self.outputs[0].describe(),
+            "ops": [{"op": op.name, **op.outputs[0].describe()} for op in self.ops if op.outputs],
+            "float_tensors": [tensor.name for tensor in self.float_tensors()],
+            "float_ops": [op.name for op in self.float_ops()],
+            "sparsity": self.sparsity(),
+        }
+
+    def sparsity(self) -> float:
+        """Share of the kernels' values that are zero, 0..1."""
+        weights = [tensor for tensor in self.tensors if tensor.is_weight]
+        total = sum(math.prod(tensor.shape) for tensor in weights)
+        return sum(tensor.zeros for tensor in weights) / total if total else 0.0
