@@ -1,0 +1,43 @@
+"""Augmentation: a string of ops -> one function on the device.
+
+    policy = build("rrc(0.3, 1)|flip|rotate(15)|color(.4)|mixup(.2)", classes=6)
+    batch = policy(batch, seed=(0, step))
+
+The string is parsed once, with literals only. At each call every picture draws its own numbers, its coordinate maps are
+multiplied into one and its colour maps into one, and the pixels are touched once: one warp, one colour product, then
+`erase`, then the ops across pictures (`mixup`, `cutmix`, `mix`). Order matters among the ops of one kind; the kinds keep
+this order wherever they stand in the string.
+
+This file imports no Keras, so that a typo in a policy is found in milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tfmap.augment.grammar import parse
+from tfmap.augment.ops import known_ops
+
+if TYPE_CHECKING:
+    from tfmap.augment.policy import Policy
+
+__all__ = ["build", "known_ops", "parse"]
+
+
+def build(ops: str = "", *, classes: int | None = None) -> Policy:
+    """Build the augmentation of a training batch.
+
+    Args:
+        ops: ops separated by "|", such as "rrc(0.3, 1)|flip|color(.4)|mixup(.2)"; empty changes nothing.
+        classes: number of classes; needed where the policy mixes pictures whose labels are class indices.
+
+    Returns:
+        Policy: call it with (batch, seed).
+
+    Raises:
+        InputError: an unknown op, or an argument of the wrong count, name, type or range.
+    """
+    calls = parse(ops)
+    from tfmap.augment.policy import Policy
+
+    return Policy(calls, classes=classes)

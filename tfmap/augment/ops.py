@@ -1,0 +1,171 @@
+"""The ops: one small function each, registered by a decorator that states the range of every argument.
+
+An op gets `draw` (draws.Draw: dice, picture size, and `maps`, the algebra) and its arguments. Its kind says what it
+returns, for a batch of B pictures:
+
+- geometry: float32 (B, 3, 3), a coordinate map      - colour: float32 (B, 3, 4), a colour map
+- erase: bool (B, H, W, 1), the pixels to wipe out   - mix: float32 (B, H, W, 1) or (B, 1, 1, 1), the share kept
+- shorthand: a policy string that stands for it
+
+U(a, b) is uniform and drawn anew for every picture. What a warp sees beyond the border is the picture mirrored there.
+This file imports no Keras: `--help` and the check of a config read it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfmap.augment.draws import Draw
+
+Tensor = Any
+Bound = float | str  # a number, or the name of an earlier argument
+
+
+@dataclass(frozen=True)
+class Op:
+    """A registered op; `ranges` is argument -> (lowest, highest), both allowed."""
+
+    kind: str
+    function: Callable[..., Any]
+    ranges: dict[str, tuple[Bound, Bound]]
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """Argument -> default, in the order of positional arguments."""
+        parameters = inspect.signature(self.function).parameters
+        return {name: parameters[name].default for name in self.ranges}
+
+    @property
+    def usage(self) -> str:
+        """How to write it with its defaults, such as `rotate(degrees=15.0)`."""
+        return f"{self.function.__name__}({', '.join(f'{key}={value:g}' for key, value in self.defaults.items())})"
+
+
+OPS: dict[str, Op] = {}
+
+
+def known_ops() -> dict[str, str]:
+    """Name -> one line: usage with defaults, range, unit and what is drawn."""
+    return {name: f"{op.usage}: {' '.join(op.function.__doc__.split())}" for name, op in sorted(OPS.items())}
+
+
+def op(kind: str, **ranges: tuple[Bound, Bound]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as an op under its own name."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        OPS[function.__name__] = Op(kind, function, ranges)
+        return function
+
+    return register
+
+
+@op("geometry", p=(0, 1))
+def flip(draw: Draw, p: float = 0.5) -> Tensor:
+    """Mirror left to right with probability p in [0, 1]."""
+    return draw.maps.flip(draw.chance(0), draw.chance(p), draw.size)
+
+
+@op("geometry", p=(0, 1))
+def vflip(draw: Draw, p: float = 0.5) -> Tensor:
+    """Mirror top to bottom with probability p in [0, 1]."""
+    return draw.maps.flip(draw.chance(p), draw.chance(0), draw.size)
+
+
+@op("geometry", scale_lo=(0.01, 1), scale_hi=("scale_lo", 1), ratio=(1, 10))
+def rrc(draw: Draw, scale_lo: float = 0.08, scale_hi: float = 1.0, ratio: float = 4 / 3) -> Tensor:
+    """Stretch a random crop over the picture: its share of the area U(scale_lo, scale_hi), both in [0.01, 1]; its width
+    over its height, as a multiple of the picture's, log-uniform in [1 / ratio, ratio], ratio in [1, 10]."""
+    share, aspect = draw.uniform(scale_lo, scale_hi), draw.log_uniform(ratio)
+    return draw.maps.crop_resize(*draw.rectangle(share, aspect), draw.size)
+
+
+@op("geometry", degrees=(0, 180))
+def rotate(draw: Draw, degrees: float = 15.0) -> Tensor:
+    """Turn about the centre by U(-degrees, degrees), degrees in [0, 180]."""
+    return draw.maps.rotation(draw.uniform(-math.radians(degrees), math.radians(degrees)), draw.size)
+
+
+@op("geometry", factor=(0, 0.5))
+def zoom(draw: Draw, factor: float = 0.2) -> Tensor:
+    """Magnify about the centre by U(1 - factor, 1 + factor), factor in [0, 0.5]."""
+    # Not below 0.5: up to there bilinear sampling reads every pixel; beyond, it would alias.
+    return draw.maps.zoom(draw.uniform(1 - factor, 1 + factor), draw.size)
+
+
+@op("geometry", factor=(0, 1))
+def shift(draw: Draw, factor: float = 0.1) -> Tensor:
+    """Move by U(-factor, factor) of the height and, drawn apart, of the width; factor in [0, 1]."""
+    height, width = draw.size
+    return draw.maps.shift(draw.uniform(-factor, factor) * height, draw.uniform(-factor, factor) * width)
+
+
+@op("geometry", degrees=(0, 45))
+def shear(draw: Draw, degrees: float = 10.0) -> Tensor:
+    """Slant along y and, drawn apart, along x by U(-degrees, degrees), degrees in [0, 45]."""
+    angle = math.radians(degrees)
+    return draw.maps.shear(draw.uniform(-angle, angle), draw.uniform(-angle, angle), draw.size)
+
+
+@op("colour", factor=(0, 1))
+def brightness(draw: Draw, factor: float = 0.2) -> Tensor:
+    """Multiply values by U(1 - factor, 1 + factor), factor in [0, 1]."""
+    return draw.maps.brightness(draw.uniform(1 - factor, 1 + factor))
+
+
+@op("colour", factor=(0, 1))
+def contrast(draw: Draw, factor: float = 0.2) -> Tensor:
+    """Stretch values away from the mean grey of the incoming picture by U(1 - factor, 1 + factor), factor in [0, 1]."""
+    return draw.maps.contrast(draw.uniform(1 - factor, 1 + factor), draw.grey)
+
+
+@op("colour", factor=(0, 1))
+def saturation(draw: Draw, factor: float = 0.2) -> Tensor:
+    """Stretch colours away from their grey by U(1 - factor, 1 + factor), factor in [0, 1]."""
+    return draw.maps.saturation(draw.uniform(1 - factor, 1 + factor))
+
+
+@op("colour", factor=(0, 0.5))
+def hue(draw: Draw, factor: float = 0.05) -> Tensor:
+    """Turn colours about the grey axis by U(-factor, factor) of a full turn, factor in [0, 0.5]."""
+    return draw.maps.hue(draw.uniform(-factor, factor) * (2 * math.pi))
+
+
+@op("shorthand", factor=(0, 1))
+def color(factor: float = 0.4) -> str:
+    """Short for brightness(factor)|contrast(factor)|saturation(factor)|hue(factor / 4), factor in [0, 1]."""
+    return f"brightness({factor})|contrast({factor})|saturation({factor})|hue({factor / 4})"
+
+
+@op("erase", p=(0, 1), area=(0.02, 1))
+def erase(draw: Draw, p: float = 0.25, area: float = 0.33) -> Tensor:
+    """Fill a rectangle with middle grey (128), with probability p in [0, 1]: its share of the area U(0.02, area), area in
+    [0.02, 1]; its width over its height, as a multiple of the picture's, log-uniform in [0.3, 3.3]."""
+    rectangle = draw.inside(*draw.rectangle(draw.uniform(0.02, area), draw.log_uniform(1 / 0.3)))
+    return rectangle & draw.chance(p)[:, None, None, None]
+
+
+@op("mix", alpha=(0.01, 100))
+def mixup(draw: Draw, alpha: float = 0.2) -> Tensor:
+    """Blend each picture and its label with the one before it in the batch, shares from Beta(alpha, alpha), alpha in
+    [0.01, 100]."""
+    return draw.beta(alpha)[:, None, None, None]
+
+
+@op("mix", alpha=(0.01, 100))
+def cutmix(draw: Draw, alpha: float = 1.0) -> Tensor:
+    """Paste a rectangle of the one before it in the batch into each picture, shares of the area from Beta(alpha, alpha),
+    alpha in [0.01, 100]; labels follow the pixels."""
+    share = draw.beta(alpha)
+    return 1.0 - draw.floats(draw.inside(*draw.rectangle(1.0 - share, 1.0)))
+
+
+@op("mix", mixup_alpha=(0.01, 100), cutmix_alpha=(0.01, 100))
+def mix(draw: Draw, mixup_alpha: float = 0.2, cutmix_alpha: float = 1.0) -> Tensor:
+    """For each picture either mixup(mixup_alpha) or cutmix(cutmix_alpha), by the toss of a coin; both in [0.01, 100]."""
+    coin = draw.floats(draw.chance(0.5))[:, None, None, None]
+    return coin * mixup(draw, mixup_alpha) + (1.0 - coin) * cutmix(draw, cutmix_alpha)

@@ -1,0 +1,149 @@
+"""A parsed policy at work: draw once per picture, multiply the maps, touch the pixels once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from tfmap import maps
+from tfmap.augment.compiled import compiled
+from tfmap.augment.draws import Draw
+from tfmap.augment.grammar import Call
+from tfmap.augment.pixels import planes, recolour, warp
+from tfmap.errors import InputError
+
+Tensor = Any
+Batch = Mapping[str, Any]
+
+_ERASED = 128.0  # middle grey: close to zero after every usual normalisation
+
+
+class Policy:
+    """The augmentation of a training batch; made by `tfmap.augment.build`.
+
+    It is no layer and lives outside the model, so nothing of it is saved.
+
+    Args:
+        calls: the parsed ops.
+        classes: number of classes, to turn class indices into shares where the policy mixes.
+
+    Attributes:
+        mixes_labels: whether labels come out as float32 (B, K).
+    """
+
+    def __init__(self, calls: tuple[Call, ...], *, classes: int | None = None) -> None:
+        self.calls = calls
+        self.classes = classes
+        self.mixes_labels = bool(self._of("mix"))
+        self._compiled = compiled(self._apply)
+
+    def __call__(self, batch: Batch, seed: Tensor | tuple[int, int]) -> dict[str, Any]:
+        """Augment one batch.
+
+        Args:
+            batch: see `tfmap.batch`; "image" uint8 or float32 (B, H, W, C), values 0..255, C = 3 for colour ops.
+            seed: integer (2,), a tensor or a pair of ints, such as (seed, step); the same seed gives the same pictures.
+                Replicas that share a step must differ in it: (seed, step * replicas + replica).
+
+        Returns:
+            dict: a new batch. "image" keeps shape and dtype, clipped to 0..255 and rounded where uint8. Where the policy
+            mixes, "label" is float32 (B, K), in the shares of the pixels, and "weight" is mixed in the same shares: each
+            picture brings its part of the weight along. Everything else is passed on.
+
+        Raises:
+            InputError: a batch that the policy cannot work on.
+        """
+        if not self.calls:
+            return dict(batch)
+        self._check(batch)
+        touched = {"image": batch["image"]}
+        if self.mixes_labels:
+            touched["label"] = self._shares(batch["label"])
+            touched |= {"weight": batch["weight"]} if "weight" in batch else {}
+        return {**batch, **self._compiled(touched, _as_seed(seed))}
+
+    def _apply(self, batch: Batch, seed: Tensor) -> dict[str, Tensor]:
+        """All ops on the tensors that they touch; one XLA function under TensorFlow."""
+        image = batch["image"]
+        draw = Draw(seed, image)
+        pixels = self._touch(image, draw)
+        for call in self._of("erase"):
+            pixels = ops.where(call.function(draw, **call.arguments), _ERASED, pixels)
+        mixed = {**batch, "image": pixels}
+        for call in self._of("mix"):
+            mixed = _mix(mixed, call.function(draw, **call.arguments))
+        return {**mixed, "image": _as_dtype(mixed["image"], image.dtype)}
+
+    def _touch(self, image: Tensor, draw: Draw) -> Tensor:
+        """The one warp and the one colour product: float32 (B, H, W, C), 0..255."""
+        channels = planes(image)
+        if geometry := self._of("geometry"):
+            matrix = maps.identity(draw.count)
+            for call in geometry:
+                matrix = maps.compose(matrix, call.function(draw, **call.arguments))
+            channels = warp(channels, matrix)
+        if colours := self._of("colour"):
+            colour = maps.colour_identity(draw.count)
+            for call in colours:
+                colour = maps.compose_colours(colour, call.function(draw, **call.arguments))
+            channels = recolour(channels, colour)
+        return ops.clip(ops.cast(ops.stack(channels, axis=-1), "float32"), 0.0, 255.0)
+
+    def _of(self, kind: str) -> list[Call]:
+        return [call for call in self.calls if call.kind == kind]
+
+    def _shares(self, label: Tensor) -> Tensor:
+        """Labels as float32 (B, K)."""
+        if len(label.shape) == 2:
+            return ops.cast(label, "float32")
+        if self.classes is None:
+            raise InputError(
+                f"augment: {self._names('mix')} mixes labels: class indices (B,) need the number of classes, received "
+                "classes=None. Use build(ops, classes=K)."
+            )
+        return ops.one_hot(label, self.classes, dtype="float32")
+
+    def _check(self, batch: Batch) -> None:
+        present = ", ".join(sorted(batch)) or "none"
+        for key in ("image", "label") if self.mixes_labels else ("image",):
+            if key not in batch:
+                raise InputError(f"augment: the batch has no {key!r}. Keys present: {present}.")
+        shape = tuple(batch["image"].shape)
+        if len(shape) != 4 or None in shape[1:]:
+            raise InputError(f"augment: image must be (B, H, W, C) with known H, W and C, received shape {shape}.")
+        if self._of("colour") and shape[3] != 3:
+            raise InputError(f"augment: {self._names('colour')} needs 3 channels, received image of shape {shape}.")
+        unmoved = [key for key in ("boxes", "mask") if key in batch]
+        if unmoved and self._names("geometry", "erase", "mix"):
+            raise InputError(
+                f"augment: {self._names('geometry', 'erase', 'mix')} would leave {unmoved[0]!r} where it was: ops that "
+                "move pixels take image, label and weight only. Use colour ops alone for this batch."
+            )
+
+    def _names(self, *kinds: str) -> str:
+        return ", ".join(call.name for call in self.calls if call.kind in kinds)
+
+
+def _mix(batch: dict[str, Tensor], share: Tensor) -> dict[str, Tensor]:
+    """Each picture keeps `share` of its pixels and takes the rest from the one before it (the batch is a shuffled ring)."""
+    kept = ops.mean(share, axis=(1, 2, 3))
+    shares = {"image": share, "label": kept[:, None], "weight": kept}
+    return {key: shares[key] * value + (1.0 - shares[key]) * ops.roll(value, 1, axis=0) for key, value in batch.items()}
+
+
+def _as_dtype(pixels: Tensor, dtype: Any) -> Tensor:
+    return ops.cast(ops.round(pixels) if "uint8" in str(dtype) else pixels, dtype)
+
+
+def _as_seed(seed: Tensor | tuple[int, int]) -> Tensor:
+    """Any integer (2,) as uint32 (2,), by two's complement."""
+    if isinstance(seed, list | tuple):
+        seed = ops.stack([ops.cast(np.int64(part) if isinstance(part, int) else part, "uint32") for part in seed])
+    if tuple(seed.shape) != (2,):
+        raise InputError(
+            f"augment: seed must be two integers such as (seed, step), received shape {tuple(seed.shape)}."
+        )
+    return ops.cast(seed, "uint32")
