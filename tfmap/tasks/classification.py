@@ -12,6 +12,7 @@ from keras import ops
 
 from tfmap import models, scores
 from tfmap.errors import InputError
+from tfmap.models.freeze import freeze
 
 EPSILON = 1e-7  # keeps a logarithm of a probability finite in float32
 
@@ -110,7 +111,7 @@ def build(
     x = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
     outputs = keras.layers.Activation("sigmoid" if multi_label else "softmax", dtype="float32", name="probabilities")(x)
     model = keras.Model(body.input, outputs, name=backbone)
-    models.freeze(model, trainable)
+    freeze(model, trainable)
     return model
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 class MovingAverage(keras.callbacks.Callback):
     """Keeps an exponential moving average of every floating variable, the statistics of BatchNorm included.
 
-    Validation and the end of training see the average; training itself goes on from the live weights. The update runs
+    Validation sees the average, and `finish` leaves it in the model; training itself goes on from the live weights. The update runs
     between steps, outside any replica, so it is the same under every distribution strategy.
 
     Args:
@@ -28,9 +28,10 @@ class MovingAverage(keras.callbacks.Callback):
         self._average = [tf.Variable(variable, trainable=False) for variable in self._live]
         self._steps = tf.Variable(0.0, trainable=False)
         self._swapped = False
+        # one graph for one model; as a decorator it would be traced anew, and kept, for every instance
+        self._update = tf.function(self._follow)
 
-    @tf.function(reduce_retracing=True)
-    def _update(self) -> None:
+    def _follow(self) -> None:
         share = 1.0 - tf.minimum(self.momentum, (1.0 + self._steps) / (10.0 + self._steps))
         self._steps.assign_add(1.0)
         for average, live in zip(self._average, self._live, strict=True):
@@ -48,8 +49,8 @@ class MovingAverage(keras.callbacks.Callback):
         """Train on from the live weights."""
         self._swap(False)
 
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Leave the average in the model."""
+    def finish(self) -> None:
+        """Leave the average in the model, at the end of a phase."""
         self._swap(True)
 
     def _swap(self, to_average: bool) -> None:

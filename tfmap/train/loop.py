@@ -75,10 +75,15 @@ class Loop:
                     steps_per_epoch=self.feed.steps - step,
                     validation_data=validation,
                     callbacks=watchers,
+                    shuffle=False,
                     verbose=0,
                 )
+                if wrapped.stop_training:
+                    break
         finally:
             keeper.release()
+        if average:
+            average.finish()
         return best
 
     def _stretches(self, phase: phases.Phase) -> list[tuple[int, int, int]]:
@@ -134,8 +139,8 @@ class Loop:
 
         def snapshot() -> dict[str, list[np.ndarray]]:
             return {
-                "net": [np.asarray(variable) for variable in self.net.variables],
-                "optimizer": [np.asarray(variable) for variable in wrapped.optimizer.variables],
+                "net": _arrays(self.net.variables),
+                "optimizer": _arrays(wrapped.optimizer.variables),
                 "average": average.state() if average else [],
                 "best": best.weights,
             }
@@ -172,7 +177,7 @@ class Loop:
         if finished and best.weights:
             self.net.set_weights(best.weights)
         self.state.phase, self.state.finished = following, finished
-        self.state.arrays = {"net": [np.asarray(v) for v in self.net.variables], "best": best.weights}
+        self.state.arrays = {"net": _arrays(self.net.variables), "best": best.weights}
         if self.run is not None:
             self.state.save(self.run.file("checkpoints") / "last.npz")
 
@@ -186,6 +191,10 @@ class _MeanLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self.function(y_true, y_pred)
+
+
+def _arrays(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
 
 
 def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:

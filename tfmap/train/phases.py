@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
-from tfmap import models
+from tfmap.models.freeze import freeze
+from tfmap.models.levels import stages
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ def set_trainable(model: keras.Model, trainable: bool | str, *, batchnorm: str) 
 
     Args:
         model: a model that `build` of a task made, or any functional model.
-        trainable: see `models.freeze`.
+        trainable: see `tfmap.models.freeze`.
         batchnorm: "live": the normalisations of layers that learn use and update batch statistics; "frozen": all keep
             the statistics they came with. Measured on TrashNet with MobileNetV1-0.25: live 90.5%, frozen 84.8%.
     """
-    models.freeze(model, trainable)
+    freeze(model, trainable)
     if batchnorm == "frozen":
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -65,7 +66,7 @@ def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
     """
     if decay == 1:
         return {}
-    depth = models.stages(model)
+    depth = stages(model)
     deepest = max(depth.values())
     return {
         variable.path: decay ** (deepest - depth[layer.name])
