@@ -4,7 +4,7 @@ Coordinates. A map is float32 (B, 3, 3), one affine matrix per picture, on colum
 from a point of the OUTPUT picture to the point of the INPUT picture that is shown there. Pixel (row i, column j) covers
 [i, i+1) x [j, j+1): its centre is (i + 0.5, j + 0.5), the picture is [0, H] x [0, W], and boxes need no half pixels.
 
-Colours. A map is float32 (B, 3, 4): out = map[:, :, :3] @ (red, green, blue) + map[:, :, 3], on values 0..255, unclipped.
+Colours. A map is float32 (B, 3, 4): out = map[:, :, :3] @ (red, green, blue) + map[:, :, 3], values 0..255, unclipped.
 
 `size` is (height, width) in pixels; every other argument is float32 (B,) unless its line says otherwise.
 """

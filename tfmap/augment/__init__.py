@@ -5,8 +5,8 @@
 
 The string is parsed once, with literals only. At each call every picture draws its own numbers, its coordinate maps are
 multiplied into one and its colour maps into one, and the pixels are touched once: one warp, one colour product, then
-`erase`, then the ops across pictures (`mixup`, `cutmix`, `mix`). Order matters among the ops of one kind; the kinds keep
-this order wherever they stand in the string.
+`erase`, then the ops across pictures (`mixup`, `cutmix`, `mix`). Order matters among the ops of one kind; the kinds
+keep this order wherever they stand in the string.
 
 This file imports no Keras, so that a typo in a policy is found in milliseconds.
 """

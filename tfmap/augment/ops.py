@@ -143,8 +143,8 @@ def color(factor: float = 0.4) -> str:
 
 @op("erase", p=(0, 1), area=(0.02, 1))
 def erase(draw: Draw, p: float = 0.25, area: float = 0.33) -> Tensor:
-    """Fill a rectangle with middle grey (128), with probability p in [0, 1]: its share of the area U(0.02, area), area in
-    [0.02, 1]; its width over its height, as a multiple of the picture's, log-uniform in [0.3, 3.3]."""
+    """Fill a rectangle with middle grey (128), with probability p in [0, 1]: its share of the area U(0.02, area), area
+    in [0.02, 1]; its width over its height, as a multiple of the picture's, log-uniform in [0.3, 3.3]."""
     rectangle = draw.inside(*draw.rectangle(draw.uniform(0.02, area), draw.log_uniform(1 / 0.3)))
     return rectangle & draw.chance(p)[:, None, None, None]
 
@@ -158,14 +158,14 @@ def mixup(draw: Draw, alpha: float = 0.2) -> Tensor:
 
 @op("mix", alpha=(0.01, 100))
 def cutmix(draw: Draw, alpha: float = 1.0) -> Tensor:
-    """Paste a rectangle of the one before it in the batch into each picture, shares of the area from Beta(alpha, alpha),
-    alpha in [0.01, 100]; labels follow the pixels."""
+    """Paste a rectangle of the one before it in the batch into each picture, shares of the area from
+    Beta(alpha, alpha), alpha in [0.01, 100]; labels follow the pixels."""
     share = draw.beta(alpha)
     return 1.0 - draw.floats(draw.inside(*draw.rectangle(1.0 - share, 1.0)))
 
 
 @op("mix", mixup_alpha=(0.01, 100), cutmix_alpha=(0.01, 100))
 def mix(draw: Draw, mixup_alpha: float = 0.2, cutmix_alpha: float = 1.0) -> Tensor:
-    """For each picture either mixup(mixup_alpha) or cutmix(cutmix_alpha), by the toss of a coin; both in [0.01, 100]."""
+    """For each picture either mixup(mixup_alpha) or cutmix(cutmix_alpha), by toss of a coin; both in [0.01, 100]."""
     coin = draw.floats(draw.chance(0.5))[:, None, None, None]
     return coin * mixup(draw, mixup_alpha) + (1.0 - coin) * cutmix(draw, cutmix_alpha)

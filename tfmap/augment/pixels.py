@@ -27,8 +27,8 @@ def warp(image: list[Tensor], matrix: Tensor) -> list[Tensor]:
     Returns:
         planes float32 (B, H, W).
 
-    No prefilter: `rrc` only ever magnifies and `zoom` shrinks at most to a half, where the four corners still read every
-    pixel.
+    No prefilter against aliasing: `rrc` only ever magnifies and `zoom` shrinks at most to a half, where the four
+    corners still read every pixel.
     """
     height, width = image[0].shape[1:]
     y, x = _sources(matrix, height, width)
@@ -59,7 +59,7 @@ def recolour(image: list[Tensor], matrix: Tensor) -> list[Tensor]:
 
 
 def _sources(matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where each output pixel reads: row and column as float32 (B, H, W), counted from pixel centres, mirrored inside."""
+    """Where each output pixel reads: row and column as float32 (B, H, W), counted from pixel centres, mirrored."""
     y = (ops.arange(height, dtype="float32") + 0.5)[:, None]
     x = (ops.arange(width, dtype="float32") + 0.5)[None, :]
     entry = [[matrix[:, row, column][:, None, None] for column in range(3)] for row in range(2)]

@@ -49,9 +49,9 @@ class Policy:
                 Replicas that share a step must differ in it: (seed, step * replicas + replica).
 
         Returns:
-            dict: a new batch. "image" keeps shape and dtype, clipped to 0..255 and rounded where uint8. Where the policy
-            mixes, "label" is float32 (B, K), in the shares of the pixels, and "weight" is mixed in the same shares: each
-            picture brings its part of the weight along. Everything else is passed on.
+            dict: a new batch. "image" keeps shape and dtype, clipped to 0..255 and rounded where uint8. Where the
+            policy mixes, "label" is float32 (B, K), in the shares of the pixels, and "weight" is mixed in the same
+            shares: each picture brings its part of the weight along. Everything else is passed on.
 
         Raises:
             InputError: a batch that the policy cannot work on.
@@ -128,7 +128,7 @@ class Policy:
 
 
 def _mix(batch: dict[str, Tensor], share: Tensor) -> dict[str, Tensor]:
-    """Each picture keeps `share` of its pixels and takes the rest from the one before it (the batch is a shuffled ring)."""
+    """Each picture keeps `share` of its pixels and takes the rest from the one before it in the batch, a ring."""
     kept = ops.mean(share, axis=(1, 2, 3))
     shares = {"image": share, "label": kept[:, None], "weight": kept}
     return {key: shares[key] * value + (1.0 - shares[key]) * ops.roll(value, 1, axis=0) for key, value in batch.items()}
