@@ -32,6 +32,7 @@ FILES = {
     "mistakes.json": "evaluate",
     "predictions.npz": "evaluate",
     "compressed.keras": "compress",
+    "quantized.tflite": "compress",
     "compress.json": "compress",
     "model.tflite": "export",
     "labels.txt": "export",
