@@ -1,0 +1,172 @@
+"""A run folder -> what the page shows -> HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tfmap import curves, datasets, signatures
+from tfmap.errors import InputError
+from tfmap.report import artefacts, facts, pictures, plots
+from tfmap.report.card import model_card
+from tfmap.runs import Run
+from tfmap.source import Source
+
+MOST_MISTAKES = 24  # thumbnails of each split; mistakes.json holds the rest
+MOST_LINES = 30  # of one kind of finding, and of skipped files
+NUMBERS = {
+    "accuracy": "accuracy",
+    "top_5": "true class among the first five",
+    "subset_accuracy": "every label right",
+    "map": "mean average precision",
+    "precision_macro": "precision, macro",
+    "recall_macro": "recall, macro",
+    "f1_macro": "F1, macro",
+    "f1_weighted": "F1, weighted",
+    "log_loss": "log loss",
+    "ece": "expected calibration error",
+}
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """The page as HTML; every value from the run is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["size"] = artefacts.readable_size
+    return environment.get_template("page.html").render(MOST=MOST_LINES, **context)
+
+
+def collect(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the page shows, as plain values.
+
+    Raises:
+        FileNotFoundError: the run has no model.keras.
+        InputError: one of its files is broken.
+    """
+    model, data = facts.model(run), facts.read(run, "data.json")
+    metrics = (facts.read(run, "metrics.json") or {}).get("splits", {})
+    history, rows = facts.history(run), artefacts.collect(run, metrics)
+    source, note = _source(config)
+    shown = {
+        "run": str(run.path),
+        "title": run.path.resolve().name,
+        "subtitle": _subtitle(config, model, data),
+        "artefacts": rows,
+        "cards": artefacts.cards(rows, model, metrics),
+        "card": model_card(
+            {"data": data, "metrics": metrics, "model": _described(config, model), "epochs": len(history)}
+        ),
+        "verify": artefacts.verdict(facts.read(run, "verify.json")),
+        "compress": facts.read(run, "compress.json"),
+        "curves": plots.learning_curves(history),
+        "epochs": len(history),
+        "splits": _splits(run, metrics, source),
+        **_samples(source, config, model, note),
+        "data": data,
+        "balance": facts.balance(data) if data else [],
+        "config": facts.text(run, "config.yaml"),
+        "versions": facts.read(run, "versions.json"),
+        "files": facts.files(run),
+    }
+    return {**shown, "sections": _sections(shown)}
+
+
+def _source(config: Mapping[str, Any]) -> tuple[Source | None, str]:
+    """The data, for its pictures; or the reason why the report shows none."""
+    try:
+        return datasets.load(**{"seed": config["seed"], **config["datasets"]}), ""
+    except (OSError, InputError, ImportError) as error:
+        return None, f"The data cannot be read here any more, so the report shows no pictures: {error}"
+
+
+def _described(config: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """The model with the settings that made it; where the config is silent, the default that held."""
+    keys = signatures.keys("model")
+    settings = {name: config["model"].get(name, keys[name].default) for name in ("backbone", "weights")}
+    return {**model, **settings, "seed": config["seed"]}
+
+
+def _subtitle(config: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any] | None) -> list[str]:
+    backbone = _described(config, model)["backbone"]
+    size = " × ".join(map(str, model["input"]))
+    return [
+        f"image {config['task']}",
+        backbone,
+        f"{model['outputs']} classes",
+        size,
+        *([data["source"]] if data else []),
+    ]
+
+
+def _splits(run: Run, metrics: Mapping[str, Any], source: Source | None) -> list[dict[str, Any]]:
+    predictions, mistakes = facts.predictions(run), facts.read(run, "mistakes.json") or {}
+    found = []
+    for name, row in metrics.items():
+        classes = [one["class"] for one in row["per_class"]]
+        worst = mistakes.get(name, [])[:MOST_MISTAKES]
+        thumbnails = pictures.thumbnails(source.splits.values() if source else (), [one["id"] for one in worst])
+        single = "subset_accuracy" not in row
+        found.append(
+            {
+                "id": f"split-{name}",
+                "name": facts.SPLIT_NAMES.get(name, name),
+                "metrics": row,
+                "numbers": _numbers(row),
+                "confusion": plots.confusion(row["confusion_matrix"], classes) if single else None,
+                "confusions": facts.confusions(row["confusion_matrix"], classes) if single else [],
+                "plots": _plots(*predictions[name], classes) if name in predictions else [],
+                "mistakes": [{**one, "picture": thumbnails.get(one["id"])} for one in worst],
+                "wrong": round((1 - row["accuracy" if single else "subset_accuracy"]) * row["examples"]),
+            }
+        )
+    return found
+
+
+def _numbers(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shares = ("accuracy", "top_5", "subset_accuracy", "ece")
+    return [
+        (text, f"{100 * row[key]:.1f} %" if key in shares else f"{row[key]:.3f}")
+        for key, text in NUMBERS.items()
+        if row.get(key) is not None
+    ]
+
+
+def _plots(probabilities: Any, truths: Any, classes: list[str]) -> list[tuple[str, str, str]]:
+    lines = curves.curves(probabilities, truths, classes)
+    bins = curves.reliability(probabilities, truths)
+    sure = "Points under the dotted line: surer than right. Points above it: more often right than sure."
+    return [
+        ("Precision and recall", plots.precision_recall(lines), "Each class against the rest."),
+        ("ROC", plots.roc(lines), "Each class against the rest."),
+        ("Reliability", plots.reliability(bins), sure),
+    ]
+
+
+def _samples(source: Source | None, config: Mapping[str, Any], model: Mapping[str, Any], note: str) -> dict[str, Any]:
+    rows = []
+    if source and "train" in source.splits:
+        height, width, _ = model["input"]
+        rows = pictures.samples(source.splits["train"], classes=source.classes, size=(height, width), config=config)
+    return {"samples": rows, "pictures_note": note, "policy": config["augment"].get("ops", "")}
+
+
+def _sections(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Anchor and name of each section that is there, in the order of the page."""
+    wanted = [
+        ("artefacts", "What there is to ship", True),
+        ("card", "Model card", shown["card"]),
+        ("verify", "File against model", shown["verify"]),
+        ("compress", "Compression", shown["compress"]),
+        ("training", "Learning curves", shown["curves"]),
+        *((split["id"], split["name"].capitalize(), True) for split in shown["splits"]),
+        ("samples", "What the network sees", shown["samples"] or shown["pictures_note"]),
+        ("data", "Data", shown["data"]),
+        ("config", "Config", True),
+        ("versions", "Versions", shown["versions"]),
+        ("files", "Files", True),
+    ]
+    return [(anchor, name) for anchor, name, there in wanted if there]

@@ -1,0 +1,104 @@
+"""Pictures of a data set -> small JPEG data URIs: samples before and after augmentation, and thumbnails of mistakes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tfmap.source import Split
+
+SAMPLES = 8
+SIDE = 160  # pixels; sharp at the 110 CSS pixels a thumbnail takes, about 5 KB each
+
+
+def samples(
+    split: Split, *, classes: Sequence[str], size: tuple[int, int], config: Mapping[str, Any], count: int = SAMPLES
+) -> list[dict[str, str]]:
+    """The first pictures of the first epoch, as the pipeline gives them and as the network sees them.
+
+    Args:
+        split: the training split.
+        classes: K class names.
+        size: (height, width) of the model's input.
+        config: the sections of a config; reads task, seed, pipeline and augment.
+        count: how many at most.
+
+    Returns:
+        list: dicts of "before" and "after" (data URIs), "label" and "mixed" (the label before and after, as text).
+    """
+    import tensorflow as tf
+
+    from tfmap import augment, tasks
+    from tfmap.pipeline import batches
+
+    settings = {**config["pipeline"], "batch_size": min(count, len(split)), "cache": "off"}
+    data = batches(
+        split, size=size, prepare=tasks.get(config["task"]).prepare, training=True, seed=config["seed"], **settings
+    )
+    before = next(iter(data))
+    policy = augment.build(config["augment"].get("ops", ""), classes=len(classes))
+    after = policy(before, tf.constant([config["seed"], 0], tf.int32))
+    return [
+        {"before": jpeg(one), "after": jpeg(two), "label": _names(label, classes), "mixed": _names(mixed, classes)}
+        for one, two, label, mixed in zip(
+            *(np.asarray(batch[key]) for key in ("image", "label") for batch in (before, after)), strict=True
+        )
+    ]
+
+
+def _names(label: np.ndarray, classes: Sequence[str]) -> str:
+    """A label as text: "glass", or "glass 0.7 + paper 0.3" where it was mixed."""
+    if not label.ndim:
+        return classes[int(label)]
+    shares = [(classes[k], float(label[k])) for k in np.argsort(-label, kind="stable") if label[k] > 0.005]
+    return " + ".join(name if share > 0.995 else f"{name} {share:.2f}" for name, share in shares) or "none"
+
+
+def thumbnails(splits: Iterable[Split], ids: Iterable[str]) -> dict[str, str]:
+    """Small pictures by id; an id that no split holds, or whose file is gone, is left out.
+
+    Args:
+        splits: where to look.
+        ids: source paths or names.
+
+    Returns:
+        dict: id -> data URI.
+    """
+    wanted, found = set(ids), {}
+    for split in splits:
+        for index, name in enumerate(split.ids):
+            if name in wanted and name not in found:
+                picture = _thumbnail(split, index)
+                found.update({name: picture} if picture else {})
+    return found
+
+
+def _thumbnail(split: Split, index: int) -> str | None:
+    value = split.images[index]
+    try:
+        if split.kind == "pixels":
+            return jpeg(value)
+        with Image.open(value if split.kind == "path" else io.BytesIO(value)) as image:
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            return _encode(ImageOps.exif_transpose(image))
+    except OSError:
+        return None
+
+
+def jpeg(pixels: np.ndarray) -> str:
+    """Pixels (H, W, C) in 0..255, C 1 or 3, as a JPEG data URI of at most 160 x 160."""
+    values = np.clip(np.round(np.asarray(pixels, np.float32)), 0, 255).astype(np.uint8)
+    return _encode(Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values))
+
+
+def _encode(image: Image.Image) -> str:
+    image = image.convert("RGB")
+    image.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
