@@ -1,0 +1,187 @@
+"""Source -> tf.data batches of uint8 pictures, all of one size.
+
+Row numbers flow through one `map`: step -> rows (`order`) -> pictures (`reader`, or `cache`) -> batch. There is no shuffle
+buffer, no interleave and no state, so a training can start at any step of any epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import tensorflow as tf
+
+from tfmap.errors import InputError
+from tfmap.pipeline import cache as caching
+from tfmap.pipeline import order
+from tfmap.pipeline.reader import Reader, lost
+from tfmap.source import Split
+
+__all__ = ["batches", "clear_errors", "lost", "steps_per_epoch"]
+
+_CACHES = ("auto", "none", "memory", "disk")
+
+
+def batches(
+    split: Split,
+    *,
+    size: tuple[int, int],
+    prepare: Callable,
+    channels: int = 3,
+    training: bool = False,
+    batch_size: int = 32,
+    seed: int = 0,
+    epoch: int = 0,
+    step: int = 0,
+    epochs: int | None = None,
+    crop: list[float] | None = None,
+    cache: Literal["auto", "none", "memory", "disk"] = "auto",
+    cache_limit_mb: int = 1024,
+    workers: int | None = None,
+) -> tf.data.Dataset:
+    """Batches of a split.
+
+    Training: the order of epoch e is a permutation that follows from (seed, e); a last, incomplete batch is left out (its
+    pictures come in other epochs). Evaluation: in order, the last batch filled up with black pictures of weight 0.
+
+    A picture that cannot be read any more is black and has weight 0; it is logged and listed by `lost(split)`. Reading
+    stops with an InputError's text where a whole batch (of 8 or more) or more than half of the split is lost.
+
+    Args:
+        split: N pictures.
+        size: (H, W) of the model's input.
+        prepare: (image uint8 (h, w, C), size) -> uint8 (H, W, C), in TensorFlow; the task's resize.
+        channels: C of the model's input, 3 or 1.
+        training: shuffled and endless, or in order and once.
+        batch_size: pictures in a batch, B.
+        seed: seed of the order and of the crops.
+        epoch: epoch to start in.
+        step: batch of that epoch to start at.
+        epochs: epochs until the end, the one started in included; None for no end.
+        crop: train on a random part of each picture, with this share of its area, such as [0.3, 1.0]; decodes only that
+            part, so it excludes a cache. A part smaller than the input is enlarged. No effect on evaluation.
+        cache: keep the resized pictures "memory" or "disk" (in $TFMAP_CACHE or ~/.cache/tfmap), or "none"; "auto" is
+            memory where they fit in cache_limit_mb and there is no crop.
+        cache_limit_mb: what "auto" may take per split, in MB.
+        workers: batches read at the same time; by default TensorFlow tunes it.
+
+    Returns:
+        tf.data.Dataset: of dicts. image uint8 (B, H, W, C), 0..255; label int32 (B,) or float32 (B, K); weight float32
+        (B,), 1 or 0; and, in evaluation, id string (B,), empty where the batch was filled up.
+
+    Raises:
+        InputError: a setting is out of range, or the split is smaller than one training batch.
+    """
+    size = (int(size[0]), int(size[1]))
+    _check(split, size, channels, batch_size, epoch, step, epochs, workers)
+    crop = _checked_crop(crop, cache) if training else None
+    kind = _cache_kind(cache, crop, caching.megabytes(split, size, channels), cache_limit_mb)
+    if kind == "none":
+        read = Reader(split, size, channels, prepare, crop, seed)
+    else:
+        read = caching.cached(split, size, channels, prepare, kind, workers)
+    if training:
+        first = epoch * steps_per_epoch(split, batch_size) + step
+        last = tf.int64.max if epochs is None else (epoch + epochs) * steps_per_epoch(split, batch_size)
+        steps = tf.data.Dataset.range(first, last)
+    else:
+        steps = tf.data.Dataset.range(-(-len(split) // batch_size))
+    make = _maker(split, read, training=training, batch_size=batch_size, seed=seed)
+    made = steps.map(make, workers or tf.data.AUTOTUNE, deterministic=True)
+    return made.with_options(_options()).prefetch(tf.data.AUTOTUNE)
+
+
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Training batches in an epoch; the last, incomplete one does not count.
+
+    Raises:
+        InputError: the split does not fill one batch.
+    """
+    if len(split) < batch_size:
+        raise InputError(
+            f"pipeline.batch_size is {batch_size}, but the split has only {len(split)} pictures. Set it to "
+            f"{len(split)} or less."
+        )
+    return len(split) // batch_size
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Around a loop over batches: what the pipeline raised within TensorFlow comes out as the InputError that it was."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(r"InputError: (pipeline: [^\n]*)", str(error))
+        if found is None:
+            raise
+        raise InputError(found.group(1)) from None
+
+
+def _maker(split: Split, read: Callable, *, training: bool, batch_size: int, seed: int) -> Callable:
+    with tf.device("CPU:0"):
+        labels = tf.constant(split.labels)
+        ids = None if training else tf.constant(split.ids.tolist())
+    count = len(split)
+
+    def make(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        if training:
+            rows, epoch = order.shuffled(step, count=count, batch_size=batch_size, seed=seed)
+        else:
+            rows, epoch = order.in_order(step, count=count, batch_size=batch_size)
+        image, ok = read(rows, epoch)
+        at = tf.maximum(rows, 0)
+        batch = {"image": image, "label": tf.gather(labels, at), "weight": tf.cast(ok, tf.float32)}
+        return batch if training else batch | {"id": tf.where(rows >= 0, tf.gather(ids, at), "")}
+
+    return make
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # Every worker can compute any batch, so each takes its share of the elements; there are no files to deal out.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
+
+
+def _cache_kind(cache: str, crop: tuple[float, float] | None, needed_mb: float, limit_mb: int) -> str:
+    if cache not in _CACHES:
+        raise InputError(f"pipeline.cache must be one of {', '.join(_CACHES)}, received {cache!r}.")
+    if cache != "auto":
+        return cache
+    return "memory" if crop is None and needed_mb <= limit_mb else "none"
+
+
+def _checked_crop(crop: list[float] | None, cache: str) -> tuple[float, float] | None:
+    if crop is None:
+        return None
+    if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
+        raise InputError(f"pipeline.crop must be two shares of the area, 0 < from <= to <= 1, received {crop}.")
+    if cache in ("memory", "disk"):
+        raise InputError(
+            f"pipeline.crop takes another part of a picture each time, so pipeline.cache {cache!r} cannot keep it. Set "
+            "pipeline.cache to none, or crop on the device with augment."
+        )
+    return float(crop[0]), float(crop[1])
+
+
+def _check(
+    split: Split,
+    size: tuple[int, int],
+    channels: int,
+    batch_size: int,
+    epoch: int,
+    step: int,
+    epochs: int | None,
+    workers: int | None,
+) -> None:
+    if not len(split):
+        raise InputError("pipeline: the split holds no pictures.")
+    if min(size) < 1 or channels not in (1, 3):
+        raise InputError(f"pipeline: size must be positive and channels 1 or 3, received {size} and {channels}.")
+    least = {"batch_size": (batch_size, 1), "epoch": (epoch, 0), "step": (step, 0)}
+    least |= {"epochs": (1 if epochs is None else epochs, 1), "workers": (1 if workers is None else workers, 1)}
+    for name, (value, smallest) in least.items():
+        if value < smallest:
+            raise InputError(f"pipeline.{name} must be at least {smallest}, received {value}.")
