@@ -34,3 +34,51 @@ def photos():
     files = [(file, k) for k, folder in enumerate(folders) for file in sorted(folder.glob("*.jpg"))[:8]]
     images = np.stack([np.asarray(Image.open(file).convert("RGB").resize((48, 48))) for file, _ in files])
     return images, np.array([k for _, k in files], "int32")
+
+
+@pytest.fixture(scope="session")
+def trash_split(photos):
+    """The photographs as a Split of pixels."""
+    from tfmap.source import Split
+
+    images, labels = photos
+    ids = np.array([f"photo {i}" for i in range(len(labels))], dtype=object)
+    return Split("pixels", images, labels, ids, np.zeros(len(labels), bool))
+
+
+@pytest.fixture(scope="session")
+def trash_classes():
+    """Names of the six classes, in the order of labels."""
+    return tuple(sorted(path.name for path in TRASH.iterdir() if path.is_dir()))
+
+
+@pytest.fixture(scope="session")
+def classifier(photos):
+    """A small Keras model, 48 px and six classes, that has learned the photographs by heart."""
+    import keras
+    from keras import layers
+
+    images, labels = photos
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((48, 48, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    for width in (16, 32):
+        x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(x)
+        x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(x))
+        x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(layers.DepthwiseConv2D(3, padding="same")(x)))
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Dense(6, activation="softmax", name="probabilities")(x), name="tiny")
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    model.fit(images.astype("float32"), labels, batch_size=16, epochs=40, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def lite_files(classifier, photos, trash_classes):
+    """Format -> bytes of the classifier as a .tflite file with metadata."""
+    from tfmap.export import convert, metadata
+
+    about = metadata.Metadata(labels=trash_classes, name="tiny", license="Apache-2.0")
+    files = {name: getattr(convert, name)(classifier) for name in ("float32", "float16", "dynamic")}
+    files["int8"] = convert.int8(classifier, photos[0])
+    return {name: metadata.attach(file, about) for name, file in files.items()}

@@ -1,0 +1,94 @@
+"""The bytes of .tflite files: ours and those that others made."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorflow.lite.python import schema_py_generated as schema
+from tfmap import flatbuffer
+from tfmap.errors import InputError
+from tfmap.litert import LiteModel
+
+REFERENCE = Path(__file__).parent / "data" / "tflite"
+
+
+def test_a_full_integer_file_of_others():
+    graph = flatbuffer.read(REFERENCE / "automl_labeler_model.tflite")
+    assert graph.format == "int8"
+    assert len(graph.ops) == 66
+    assert (graph.inputs[0].dtype, graph.inputs[0].shape) == ("uint8", (1, 224, 224, 3))
+    assert graph.float_tensors() == []
+
+
+def test_a_float_file_of_others():
+    graph = flatbuffer.read(REFERENCE / "dilated_conv.tflite")
+    assert graph.format == "float32"
+    assert {op.name for op in graph.float_ops()} >= {"CONV_2D"}
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "dynamic", "int8"])
+def test_the_format_is_read_off_the_graph(lite_files, name):
+    graph = flatbuffer.read(lite_files[name])
+    assert graph.format == name
+    assert bool(graph.float_tensors()) == (name != "int8")
+    assert (graph.inputs[0].dtype, graph.outputs[0].dtype) == ("uint8", "uint8" if name == "int8" else "float32")
+
+
+def test_the_graph_agrees_with_the_interpreter(lite_files):
+    graph, model = flatbuffer.read(lite_files["int8"]), LiteModel(lite_files["int8"])
+    for ours, theirs in ((graph.inputs[0], model.input), (graph.outputs[0], model.outputs[0])):
+        assert ours.name == theirs["name"]
+        assert ours.shape == tuple(theirs["shape"])
+        assert (ours.scale[0], ours.zero_point[0]) == theirs["quantization"]
+
+
+def test_named_buffers_come_back_and_are_replaced(lite_files):
+    once = flatbuffer.with_named_buffer(lite_files["int8"], "NOTE", b"first")
+    twice = flatbuffer.with_named_buffer(once, "NOTE", b"second")
+    assert flatbuffer.named_buffer(once, "NOTE") == b"first"
+    assert flatbuffer.named_buffer(twice, "NOTE") == b"second"
+    assert flatbuffer.named_buffer(twice, "OTHER") is None
+    assert abs(len(twice) - len(once)) <= 16  # the old one is gone, not hidden
+
+
+def test_rewriting_changes_no_answer(lite_files, photos):
+    again = flatbuffer.with_named_buffer(lite_files["int8"], "NOTE", b"x")
+    np.testing.assert_array_equal(LiteModel(again).raw(photos[0]), LiteModel(lite_files["int8"]).raw(photos[0]))
+
+
+def test_weights_lie_at_multiples_of_sixteen(lite_files):
+    file = flatbuffer.with_named_buffer(lite_files["float32"], "NOTE", b"x")
+    model = schema.Model.GetRootAsModel(file, 0)
+    buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
+    places = [buffer._tab.Vector(buffer._tab.Offset(4)) for buffer in buffers if buffer.DataLength()]
+    assert len(places) > 10
+    assert {place % 16 for place in places} == {0}
+
+
+def test_a_missing_file(tmp_path):
+    path = tmp_path / "no.tflite"
+    with pytest.raises(FileNotFoundError, match=re.escape(f"{path} does not exist. Expected a .tflite file.")):
+        flatbuffer.read(path)
+
+
+def test_no_tflite_file(tmp_path):
+    path = tmp_path / "photo.tflite"
+    path.write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
+    text = rf"{path} is not a TFLite file: bytes 4 to 8 must be b'TFL3', received b'\x00\x10JF'."
+    with pytest.raises(InputError, match=re.escape(text)):
+        flatbuffer.read(path)
+
+
+def test_a_file_that_points_outside_itself():
+    path = REFERENCE / "model_invoking_error.tflite"
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))} is a broken TFLite file: list index out of range"):
+        flatbuffer.read(path)
+
+
+@pytest.mark.parametrize("length", [8, 100, 2000])
+def test_a_cut_file(lite_files, length):
+    with pytest.raises(InputError, match="the model is a broken TFLite file: "):
+        flatbuffer.read(lite_files["int8"][:length])

@@ -1,0 +1,52 @@
+"""Graphs as plain values."""
+
+from __future__ import annotations
+
+import json
+
+from tfmap.graph import Graph, Op, Tensor
+
+
+def _tensor(name, dtype="int8", shape=(1, 4), scale=(0.5,), nbytes=0, zeros=0):
+    return Tensor(name, dtype, shape, scale, (0,) * len(scale), nbytes, zeros)
+
+
+def _graph(*inside, weights=()):
+    start, end = _tensor("in", "float32", scale=()), _tensor("out", "float32", scale=())
+    chain = [start, *inside, end]
+    ops = [Op("CONV_2D", (a, *weights), (b,)) for a, b in zip(chain, chain[1:], strict=False)]
+    return Graph(tuple(ops), (start,), (end,))
+
+
+def test_float_at_the_border_is_not_inside():
+    assert _graph(_tensor("a"), _tensor("b")).float_tensors() == []
+
+
+def test_one_float_tensor_is_found_with_its_ops():
+    graph = _graph(_tensor("a"), _tensor("b", "float16", scale=()), _tensor("c"))
+    assert [tensor.name for tensor in graph.float_tensors()] == ["b"]
+    assert len(graph.float_ops()) == 2
+
+
+def test_one_quantised_activation_makes_it_a_claim_to_be_int8():
+    assert _graph(_tensor("a", "float32", scale=()), _tensor("b")).format == "int8"
+
+
+def test_sparsity_counts_kernels_only():
+    kernel, bias = _tensor("w", shape=(2, 5), nbytes=10, zeros=4), _tensor("b", shape=(5,), nbytes=5, zeros=5)
+    assert _graph(_tensor("a"), weights=(kernel, bias)).sparsity() == 0.4
+    assert _graph(_tensor("a")).sparsity() == 0.0
+
+
+def test_a_tensor_used_twice_counts_once():
+    kernel = _tensor("w", shape=(2, 5), nbytes=10, zeros=4)
+    assert [tensor.name for tensor in _graph(_tensor("a"), weights=(kernel,)).tensors] == ["in", "w", "a", "out"]
+
+
+def test_the_description_is_json(lite_files):
+    from tfmap import flatbuffer
+
+    found = json.loads(json.dumps(flatbuffer.read(lite_files["int8"]).describe(), allow_nan=False))
+    assert found["input"]["scale"] == 1.0
+    assert found["output"]["scale"] == 1 / 256
+    assert found["ops"][-1]["op"] == "QUANTIZE"
