@@ -10,7 +10,9 @@ import keras
 from keras import layers
 
 
-def body(image: keras.KerasTensor, normalised: keras.KerasTensor, builder: str, arguments: dict[str, Any]) -> keras.Model:
+def body(
+    image: keras.KerasTensor, normalised: keras.KerasTensor, builder: str, arguments: dict[str, Any]
+) -> keras.Model:
     """The layers of a keras.applications model without its top, called on our normalised input.
 
     Args:

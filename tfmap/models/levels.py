@@ -36,10 +36,14 @@ def feature_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
         if is_narrow:
             narrow[stride] = operation.output
         elif isinstance(operation, (layers.Add, layers.Concatenate)):
-            merged[stride] = max(operation.output, merged.get(stride, operation.output), key=lambda map_: map_.shape[-1])
+            merged[stride] = _wider(operation.output, merged.get(stride))
     last = max(stride for _, stride, _ in steps if stride)
     found = merged | narrow
     return {LEVELS[_index(s)]: found[s] for s in sorted(found) if s >= 4 or s == last}
+
+
+def _wider(new: keras.KerasTensor, old: keras.KerasTensor | None) -> keras.KerasTensor:
+    return new if old is None or new.shape[-1] >= old.shape[-1] else old
 
 
 def stages(model: keras.Model) -> dict[str, int]:

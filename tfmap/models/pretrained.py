@@ -6,10 +6,9 @@ import importlib
 import os
 import socket
 import tempfile
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import h5py
 import keras
@@ -43,7 +42,7 @@ def locate(row: Backbone, weights: str | None) -> Path | None:
         return _given(row, Path(weights))
     if not row.url:
         raise InputError(
-            f'model: there are no ImageNet weights for {row.name}. Use weights=None to train it from random ones, or '
+            f"model: there are no ImageNet weights for {row.name}. Use weights=None to train it from random ones, or "
             "weights=<path> with a file of your own."
         )
     if row.url == "embedded":
@@ -74,7 +73,9 @@ def _given(row: Backbone, path: Path) -> Path:
             f"{row.name}; there is no file {path}."
         )
     if path.suffix not in (".h5", ".keras", ".pth"):
-        raise InputError(f"model: weights file {path} must end in .weights.h5, .keras or .h5 (or .pth for EfficientNet-Lite).")
+        raise InputError(
+            f"model: weights file {path} must end in .weights.h5, .keras or .h5 (or .pth for EfficientNet-Lite)."
+        )
     return path
 
 
@@ -92,8 +93,7 @@ def _in_package(row: Backbone) -> Path:
 
 
 def _cached(row: Backbone) -> Path:
-    folder = Path(keras.config.keras_home() if hasattr(keras.config, "keras_home") else "~/.keras").expanduser() / "models"
-    path = folder / row.file
+    path = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / row.file
     if not path.exists():
         _download(row, path)
     return path
@@ -106,11 +106,11 @@ def _download(row: Backbone, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder, _socket_timeout(_TIMEOUT):
             got = keras.utils.get_file(row.file, row.url, cache_dir=folder, cache_subdir="")
             os.replace(got, path)
-    except Exception as error:  # get_file raises a bare Exception for a failed URL
-        remote = Path(urlsplit(row.url).path).name
+    except Exception as error:  # get_file raises a bare Exception for a URL that fails
+        reason = str(error).rsplit(" -- ", 1)[-1]
         raise InputError(
-            f"model: cannot download the ImageNet weights of {row.name}: {remote} from {row.url} ({error}). Offline, one "
-            f"of these helps: put the file at {path}; weights=<path to the file>; weights=None (random); or the backbone "
+            f"model: cannot download the ImageNet weights of {row.name} from {row.url}: {reason}. Offline, do one of "
+            f"these: put that file at {path}; give weights=<path to it>; train from weights=None; or take the backbone "
             "mobilenet_v1_025, whose weights are embedded."
         ) from error
 
@@ -189,5 +189,7 @@ def _copy_by_name(model: keras.Model, path: Path) -> None:
 
 
 def _misfit(path: Path, model: keras.Model, reason: str) -> str:
-    channels = model.input_shape[-1]
-    return f"model: the weights file {path} does not fit {model.name} with {channels} channels: {reason}. Use a file of this backbone."
+    return (
+        f"model: the weights file {path} does not fit {model.name} with input {model.input_shape[1:]}: {reason}. Use a "
+        "file of this backbone."
+    )

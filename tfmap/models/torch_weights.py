@@ -46,7 +46,7 @@ def for_model(model: keras.Model, path: Path) -> list[np.ndarray]:
     try:
         return [array for layer in model.layers if layer.weights for array in _of_layer(layer, arrays)]
     except KeyError as error:
-        raise InputError(f"model: the weights file {path} does not fit {model.name}: no array {error} in it.") from error
+        raise InputError(f"model: the weights file {path} does not fit {model.name}: it has no {error}.") from error
 
 
 def _of_layer(layer: layers.Layer, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -58,7 +58,7 @@ def _of_layer(layer: layers.Layer, arrays: dict[str, np.ndarray]) -> list[np.nda
 
 
 def _torch_name(name: str) -> str:
-    """"blocks_3_expand_conv" -> "_blocks.3._expand_conv", "conv_stem" -> "_conv_stem"."""
+    """ "blocks_3_expand_conv" -> "_blocks.3._expand_conv", "conv_stem" -> "_conv_stem"."""
     if not name.startswith("blocks_"):
         return f"_{name}"
     _, index, part = name.split("_", 2)
