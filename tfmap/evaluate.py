@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tfmap.litert import LiteModel
     from tfmap.runs import Run
-    from tfmap.source import Split
+    from tfmap.source import Skipped, Split
 
 SPLITS = ("val", "test")
 
@@ -36,7 +36,7 @@ def predict(
         split: N examples.
         task: which task prepares the pictures.
         batch_size: pictures at a time. A .tflite file runs them in batches of its own size.
-        pipeline: further keywords of `tfmap.pipeline.batches`.
+        pipeline: further keywords of `tfmap.pipeline.batches`, such as workers.
         progress: show a bar with the time left on a terminal.
 
     Returns:
@@ -44,33 +44,38 @@ def predict(
 
     Raises:
         FileNotFoundError: the file does not exist.
-        InputError: a file that is no model, a model without a fixed input size, or a split without examples.
+        InputError: a file that is no model, a model without a fixed input size, a split without examples, or pictures
+            that cannot be read any more.
     """
     import numpy as np
 
+    from tfmap import pipeline as pipelines
     from tfmap import tasks
-    from tfmap.pipeline import batches
 
     if not len(split):
         raise InputError("evaluate: the split holds no examples. Expected at least one.")
     model = opened(model)
-    data = batches(
-        split,
-        size=_size(model),
-        prepare=tasks.get(task).prepare,
-        batch_size=batch_size,
-        # Each picture is read once, so a cache would only cost memory.
-        **{"cache": "off", **(pipeline or {})},
-    )
+    settings = {"cache": "none", **(pipeline or {}), "batch_size": batch_size}  # read once, a cache would cost memory
+    data = pipelines.batches(split, **_shape(model), prepare=tasks.get(task).prepare, **settings)
     call = model.predict_on_batch if hasattr(model, "predict_on_batch") else model.predict
     rows = []
-    with _bar(-(-len(split) // batch_size), progress) as step:
+    with _bar(-(-len(split) // batch_size), progress) as step, pipelines.clear_errors():
         for batch in data:
-            real = batch["weight"].numpy() > 0
-            images = batch["image"].numpy()
-            rows.append(np.asarray(call(images), np.float32)[real])
+            # The last batch is filled up with black pictures.
+            real = len(split) - batch_size * len(rows)
+            rows.append(np.asarray(call(batch["image"].numpy()), np.float32)[:real])
             step()
+    _check_read(split, pipelines.lost(split))
     return np.concatenate(rows)
+
+
+def _check_read(split: Split, lost: Sequence[Skipped]) -> None:
+    """A picture that is gone has been black, and a score for it would be a made-up one."""
+    if lost:
+        raise InputError(
+            f"evaluate: {len(lost)} of {len(split)} pictures cannot be read any more, first {lost[0].path} "
+            f"({lost[0].reason}). Bring them back, or train again without them."
+        )
 
 
 def opened(model: keras.Model | LiteModel | str | Path) -> keras.Model | LiteModel:
@@ -96,20 +101,21 @@ def opened(model: keras.Model | LiteModel | str | Path) -> keras.Model | LiteMod
     return keras.saving.load_model(path, compile=False)
 
 
-def _size(model: keras.Model | LiteModel) -> tuple[int, int]:
-    """(height, width) of the model's input."""
-    _, height, width, _ = model.input_shape
+def _shape(model: keras.Model | LiteModel) -> dict[str, Any]:
+    """The model's input as keywords of `pipeline.batches`."""
+    _, height, width, channels = model.input_shape
     if height is None or width is None:
         raise InputError(
             f"evaluate: the model's input is {model.input_shape}, without a fixed height and width. "
             "Build it with an input_shape such as (224, 224, 3)."
         )
-    return int(height), int(width)
+    return {"size": (int(height), int(width)), "channels": int(channels)}
 
 
 @contextmanager
 def _bar(total: int, shown: bool) -> Iterable[Any]:
     """A progress bar with the time left; yields the function that moves it by one batch."""
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -120,7 +126,8 @@ def _bar(total: int, shown: bool) -> Iterable[Any]:
     )
 
     columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=not shown) as progress:
+    console = Console()
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
         bar = progress.add_task("predict", total=total)
         yield lambda: progress.advance(bar)
 
@@ -143,7 +150,7 @@ def evaluate(
         classes: the K class names, in the order of the model's outputs.
         task: which task prepares the pictures and scores the answers.
         batch_size: pictures at a time.
-        pipeline: further keywords of `tfmap.pipeline.batches`.
+        pipeline: further keywords of `tfmap.pipeline.batches`, such as workers.
         progress: show a bar with the time left on a terminal.
 
     Returns:
@@ -186,7 +193,7 @@ def command(config: Mapping[str, Any], run: Run) -> None:
     from tfmap import datasets
 
     model = opened(run.need("model.keras"))
-    source = datasets.load(**config["datasets"])
+    source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     names = [name for name in SPLITS if name in source.splits and len(source.splits[name])]
     if not names:
         raise InputError(
@@ -195,15 +202,22 @@ def command(config: Mapping[str, Any], run: Run) -> None:
         )
     found = {}
     for name in names:
-        settings = {"task": config["task"], "pipeline": _reading(config["pipeline"]), "progress": True}
-        found[name] = evaluate(model, source.splits[name], classes=source.classes, **settings)
+        found[name] = evaluate(
+            model,
+            source.splits[name],
+            classes=source.classes,
+            task=config["task"],
+            batch_size=config["pipeline"].get("batch_size", 32),
+            pipeline=_reading(config["pipeline"]),
+            progress=True,
+        )
     _write(run, found, source.classes)
     _show(found)
 
 
 def _reading(pipeline: Mapping[str, Any]) -> dict[str, Any]:
     """The pipeline settings that still have a say when pictures are read once, whole and in order."""
-    return {key: value for key, value in pipeline.items() if key in ("batch_size", "workers")}
+    return {key: value for key, value in pipeline.items() if key == "workers"}
 
 
 def _write(run: Run, found: Mapping[str, dict], classes: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -122,3 +123,10 @@ def balance(data: Mapping[str, Any]) -> list[dict[str, Any]]:
 def text(run: Run, name: str) -> str | None:
     """A text file of the run, or None where it is not there."""
     return run.file(name).read_text(encoding="utf-8") if run.has(name) else None
+
+
+def common_folder(paths: Sequence[str]) -> str:
+    """The folder, with its last slash, that all paths stand below; "" where there is none."""
+    folders = [path.rpartition("/")[0] + "/" for path in paths]
+    shared = os.path.commonprefix(folders)
+    return shared[: shared.rfind("/") + 1]

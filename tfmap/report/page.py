@@ -108,6 +108,7 @@ def _splits(run: Run, metrics: Mapping[str, Any], source: Source | None) -> list
     for name, row in metrics.items():
         classes = [one["class"] for one in row["per_class"]]
         worst = mistakes.get(name, [])[:MOST_MISTAKES]
+        below = facts.common_folder([one["id"] for one in worst])
         thumbnails = pictures.thumbnails(source.splits.values() if source else (), [one["id"] for one in worst])
         single = "subset_accuracy" not in row
         found.append(
@@ -119,7 +120,10 @@ def _splits(run: Run, metrics: Mapping[str, Any], source: Source | None) -> list
                 "confusion": plots.confusion(row["confusion_matrix"], classes) if single else None,
                 "confusions": facts.confusions(row["confusion_matrix"], classes) if single else [],
                 "plots": _plots(*predictions[name], classes) if name in predictions else [],
-                "mistakes": [{**one, "picture": thumbnails.get(one["id"])} for one in worst],
+                "mistakes": [
+                    {**one, "short": one["id"][len(below) :], "picture": thumbnails.get(one["id"])} for one in worst
+                ],
+                "below": below,
                 "wrong": round((1 - row["accuracy" if single else "subset_accuracy"]) * row["examples"]),
             }
         )
@@ -129,7 +133,7 @@ def _splits(run: Run, metrics: Mapping[str, Any], source: Source | None) -> list
 def _numbers(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     shares = ("accuracy", "top_5", "subset_accuracy", "ece")
     return [
-        (text, f"{100 * row[key]:.1f} %" if key in shares else f"{row[key]:.3f}")
+        (text, f"{100 * row[key]:.1f}%" if key in shares else f"{row[key]:.3f}")
         for key, text in NUMBERS.items()
         if row.get(key) is not None
     ]
@@ -149,8 +153,10 @@ def _plots(probabilities: Any, truths: Any, classes: list[str]) -> list[tuple[st
 def _samples(source: Source | None, config: Mapping[str, Any], model: Mapping[str, Any], note: str) -> dict[str, Any]:
     rows = []
     if source and "train" in source.splits:
-        height, width, _ = model["input"]
-        rows = pictures.samples(source.splits["train"], classes=source.classes, size=(height, width), config=config)
+        try:
+            rows = pictures.samples(source.splits["train"], classes=source.classes, shape=model["input"], config=config)
+        except InputError as error:
+            note = str(error)
     return {"samples": rows, "pictures_note": note, "policy": config["augment"].get("ops", "")}
 
 

@@ -17,14 +17,19 @@ SIDE = 160  # pixels; sharp at the 110 CSS pixels a thumbnail takes, about 5 KB 
 
 
 def samples(
-    split: Split, *, classes: Sequence[str], size: tuple[int, int], config: Mapping[str, Any], count: int = SAMPLES
+    split: Split,
+    *,
+    classes: Sequence[str],
+    shape: tuple[int, int, int],
+    config: Mapping[str, Any],
+    count: int = SAMPLES,
 ) -> list[dict[str, str]]:
     """The first pictures of the first epoch, as the pipeline gives them and as the network sees them.
 
     Args:
         split: the training split.
         classes: K class names.
-        size: (height, width) of the model's input.
+        shape: (height, width, channels) of the model's input.
         config: the sections of a config; reads task, seed, pipeline and augment.
         count: how many at most.
 
@@ -34,20 +39,24 @@ def samples(
     import tensorflow as tf
 
     from tfmap import augment, tasks
-    from tfmap.pipeline import batches
+    from tfmap.pipeline import batches, clear_errors
 
-    settings = {**config["pipeline"], "batch_size": min(count, len(split)), "cache": "off"}
-    data = batches(
-        split, size=size, prepare=tasks.get(config["task"]).prepare, training=True, seed=config["seed"], **settings
-    )
-    before = next(iter(data))
+    settings = {
+        **config["pipeline"],
+        "size": shape[:2],
+        "channels": shape[2],
+        "prepare": tasks.get(config["task"]).prepare,
+        "batch_size": min(count, len(split)),
+        "cache": "none",
+    }
+    with clear_errors():
+        before = next(iter(batches(split, training=True, seed=config["seed"], **settings)))
     policy = augment.build(config["augment"].get("ops", ""), classes=len(classes))
     after = policy(before, tf.constant([config["seed"], 0], tf.int32))
+    columns = [np.asarray(batch[key]) for key in ("image", "label") for batch in (before, after)]
     return [
         {"before": jpeg(one), "after": jpeg(two), "label": _names(label, classes), "mixed": _names(mixed, classes)}
-        for one, two, label, mixed in zip(
-            *(np.asarray(batch[key]) for key in ("image", "label") for batch in (before, after)), strict=True
-        )
+        for one, two, label, mixed in zip(*columns, strict=True)
     ]
 
 

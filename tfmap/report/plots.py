@@ -40,7 +40,7 @@ def _svg(figure: Figure) -> str:
     with warnings.catch_warnings():
         # matplotlib measures text in its own font; the browser draws it in one that has the glyph
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue().encode()).decode()
 
 
@@ -53,8 +53,9 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str
     Returns:
         list: (title, data URI).
     """
-    skipped = ("epoch", "phase", "seconds")
+    skipped = ("epoch", "phase", "seconds", "learning_rate")
     columns = list(dict.fromkeys(key.removeprefix("val_") for row in history for key in row if key not in skipped))
+    columns.append("learning_rate")
     return [(name.replace("_", " "), _history(history, name)) for name in columns if _any(history, name)]
 
 
@@ -64,7 +65,7 @@ def _any(history: Sequence[Mapping[str, Any]], name: str) -> bool:
 
 def _history(history: Sequence[Mapping[str, Any]], name: str) -> str:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 3.0))
+        figure = Figure(figsize=(4.6, 3.1), layout="constrained")
         axes = figure.subplots()
         epochs = np.arange(1, len(history) + 1)
         for key, label, colour in ((name, "training", COLOURS[0]), (f"val_{name}", "validation", COLOURS[1])):
@@ -75,7 +76,7 @@ def _history(history: Sequence[Mapping[str, Any]], name: str) -> str:
         _mark_phases(axes, [str(row.get("phase") or "") for row in history])
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        if len(axes.get_lines()) > 1:
+        if len(axes.get_legend_handles_labels()[1]) > 1:
             axes.legend(loc="best")
         return _svg(figure)
 
@@ -94,12 +95,11 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """A heat map of K x K counts, rows truths; colour is the share of the row. Data URI."""
     counts = np.asarray(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(0.55 * len(classes), 3.0, 11.0))
+    side = float(np.clip(0.55 * len(classes), 4.4, 11.0))
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(side + 1.2, side + 1.0))
+        figure = Figure(figsize=(side + 1.2, side + 1.0), layout="constrained")
         axes = figure.subplots()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        figure.colorbar(image, ax=axes, fraction=0.046, pad=0.04, label="share of the true class")
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set(xlabel="predicted", ylabel="truth")
         ticks = range(len(classes)) if len(classes) <= MOST_TICKED else []
         names = [_short(name) for name in classes] if len(classes) <= MOST_TICKED else []
@@ -125,15 +125,17 @@ def roc(curves: Sequence[Mapping[str, Any]]) -> str:
 
 def _lines(curves: Sequence[Mapping[str, Any]], x: str, y: str, area: str, *, diagonal: bool) -> str:
     """One line per class; with many classes only the ten of the smallest area have a colour and a name."""
-    known = sorted((curve for curve in curves if curve[area] is not None), key=lambda curve: curve[area])
+    # a class keeps its colour from plot to plot
+    coloured = [(curve, COLOURS[k % len(COLOURS)]) for k, curve in enumerate(curves) if curve[area] is not None]
+    known = sorted(coloured, key=lambda pair: pair[0][area])
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 4.0))
+        figure = Figure(figsize=(4.6, 4.0), layout="constrained")
         axes = figure.subplots()
         if diagonal:
             axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
-        for curve in known[MOST_NAMED:]:
+        for curve, _ in known[MOST_NAMED:]:
             axes.plot(curve[x], curve[y], color="#cccccc", linewidth=0.6)
-        for colour, curve in zip(COLOURS, known[:MOST_NAMED], strict=False):
+        for curve, colour in known[:MOST_NAMED]:
             axes.plot(curve[x], curve[y], color=colour, label=f"{_short(curve['class'])}  {curve[area]:.3f}")
         # A single example makes the curve a corner; room on all sides keeps it visible.
         axes.set(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "), xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
@@ -148,7 +150,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     full = [row for row in bins if row["count"]]
     most = max(row["count"] for row in full)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 4.0))
+        figure = Figure(figsize=(4.6, 4.0), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
         width = bins[0]["high"] - bins[0]["low"]
