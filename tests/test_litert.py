@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfmap.errors import InputError
 from tfmap.litert import LiteModel, dequantise, latency_ms, quantise
@@ -89,6 +89,7 @@ def test_pictures_of_another_size(lite_files):
         LiteModel(lite_files["int8"]).predict(np.zeros((1, 32, 32, 3), np.uint8))
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 10), st.integers(-128, 127), st.lists(st.integers(-128, 127), min_size=1, max_size=20))
 def test_quantise_undoes_dequantise(scale, zero, values):
     detail = {"dtype": np.int8, "quantization": (float(np.float32(scale)), zero)}
