@@ -9,66 +9,26 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-import shutil
 import sys
-import textwrap
+import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tfmap
 from tfmap import config as configs
 from tfmap import signatures
-from tfmap.errors import InputError, did_you_mean
+from tfmap.errors import InputError, OverBudget, did_you_mean
 from tfmap.runs import Run
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One command.
-
-    Attributes:
-        does: what it does, in a line.
-        takes: its arguments, as `--help` shows them.
-        own: the sections that are this stage's own; `--help` explains their keys.
-        also: further sections that it reads.
-    """
-
-    does: str
-    takes: str
-    own: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Every section that it reads."""
-        return (*self.own, *self.also)
-
-
-_CONFIG, _RUN = "CONFIG [section.key=value ...] [out=RUN]", "RUN [section.key=value ...]"
-_DATA = ("datasets", "pipeline")
-_LEARN = (*_DATA, "augment", "model", "train")
-
-STAGES = {
-    "train": Stage("a config file -> a run folder with a trained model", _CONFIG, _LEARN),
-    "evaluate": Stage("a run's model + data -> metrics, confusion matrix, worst mistakes", _RUN, (), _DATA),
-    "tune": Stage("a search space -> best.yaml and a table of trials", _CONFIG, ("tune",), _LEARN),
-    "compress": Stage("a run's model -> a smaller model", _RUN, ("compress",), _LEARN),
-    "export": Stage("a run's model -> model.tflite with labels and metadata", _RUN, ("export",), _DATA),
-    "verify": Stage("model.tflite against the model, in the real runtime", _RUN, ("verify",), _DATA),
-    "report": Stage("a run folder -> report.html", "RUN"),
-    "predict": Stage("pictures -> their top_k most probable classes", "MODEL PICTURE... [top_k=3]"),
-    "demo": Stage("the whole flow, offline, on the embedded sample", "[section.key=value ...] [out=RUN]"),
-}
+from tfmap.stages import CONFIG, STAGES, explain, table, usage
 
 
 def console() -> None:
     """The console command `tfmap`, and `python -m tfmap`: `tfmap <stage> …` is `python -m tfmap.<stage> …`."""
     argv = sys.argv[1:]
     if not argv or argv[0] in ("-h", "--help"):
-        _say(_table())
+        _say(table())
     elif argv[0] == "--version":
         _say(f"tfmap {tfmap.__version__}")
     elif argv[0] in STAGES:
@@ -92,7 +52,7 @@ def main(stage: str, argv: Sequence[str] | None = None) -> None:
     if "--version" in argv:
         _say(f"tfmap {tfmap.__version__}")
     elif "-h" in argv or "--help" in argv:
-        _say(_help(stage))
+        _say(explain(stage))
     else:
         _run(stage, argv)
     sys.exit(0)
@@ -102,16 +62,14 @@ def _run(stage: str, argv: list[str]) -> None:
     name = f"tfmap {stage}"
     try:
         config, run = _read(stage, argv)
-        _quiet()
+        _import_quietly()
         importlib.import_module(f"tfmap.{stage}").command(config, run)
     except KeyboardInterrupt:
         _fail(name, f"interrupted. To go on: python -m tfmap.{stage} {' '.join(argv)}", "stopped", 130)
+    except OverBudget as error:
+        _fail(name, _one_line(error), "over budget", 1)
     except (InputError, OSError) as error:
         _fail(name, _one_line(error))
-    except Exception as error:
-        if type(error).__name__ != "OverBudget":
-            raise
-        _fail(name, _one_line(error), "over budget", 1)
 
 
 def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
@@ -122,15 +80,15 @@ def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     if stage == "demo":
         demo = importlib.import_module("tfmap.demo")
         config = configs.override(configs.check(configs.parse(demo.CONFIG, "demo"), "demo"), argv)
+        _settle(config, STAGES["train"].reads, "demo")
         return config, Run(config.setdefault("out", "runs/demo"))
-    return _read_config(stage, argv) if STAGES[stage].takes == _CONFIG else _read_run(stage, argv)
+    return _read_config(stage, argv) if STAGES[stage].takes == CONFIG else _read_run(stage, argv)
 
 
 def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     path = Path(_first(stage, argv, "CONFIG"))
     config = configs.override(configs.read(path), argv[1:])
-    configs.require(config, STAGES[stage].reads, str(path))
-    _check_early(config, str(path))
+    _settle(config, STAGES[stage].reads, str(path))
     return config, Run(config.setdefault("out", f"runs/{path.stem}"))
 
 
@@ -138,57 +96,104 @@ def _read_run(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     run = Run.existing(_first(stage, argv, "RUN"))
     path = run.file("config.yaml")
     config = configs.override(configs.read(path), argv[1:], STAGES[stage].reads)
-    configs.require(config, STAGES[stage].reads, str(path))
-    _check_early(config, str(path))
+    _settle(config, STAGES[stage].reads, str(path))
     return {**config, "out": str(run.path)}, run
 
 
-def _check_early(config: dict[str, Any], where: str) -> None:
-    """Names and grammars that a type cannot check, as far as they are known without TensorFlow."""
-    from tfmap.models import catalogue
-    from tfmap.tune import space
-
+def _settle(config: dict[str, Any], reads: tuple[str, ...], where: str) -> None:
+    """The last checks: keys that must be there, and names and grammars that are known without TensorFlow."""
+    configs.require(config, reads, where)
+    # Every stage must cut the data alike, or evaluation would see pictures that training has seen.
+    config["datasets"].setdefault("seed", config["seed"])
     try:
-        if "backbone" in config["model"]:
-            catalogue.find(config["model"]["backbone"])
-        if config["tune"].get("space") is not None:
-            space.parse(config["tune"]["space"])
+        if "datasets" in reads:
+            _check_source(config["datasets"])
+        _check_names(config)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
 
+def _check_source(options: dict[str, Any]) -> None:
+    from tfmap.datasets import samples
+
+    source = options["source"]
+    if source.startswith("sample:"):
+        samples.folder(source.removeprefix("sample:"))
+    elif not (source.startswith("tfds:") or options.get("format") == "tfds" or Path(source).expanduser().exists()):
+        raise InputError(
+            f"datasets.source: {source} does not exist. Expected a folder, a .csv or .npz file, sample:<name> or "
+            "tfds:<name>."
+        )
+
+
+def _check_names(config: dict[str, Any]) -> None:
+    from tfmap import augment
+    from tfmap.models import catalogue
+    from tfmap.tune import space
+
+    if "backbone" in config["model"]:
+        catalogue.find(config["model"]["backbone"])
+    augment.parse(config["augment"].get("ops", ""))
+    if config["tune"].get("space") is not None:
+        space.parse(config["tune"]["space"])
+
+
 def _read_predict(argv: list[str]) -> tuple[dict[str, Any], Run]:
     model = _first("predict", argv, "MODEL")
-    settings = [a for a in argv[1:] if a.startswith("top_k=")]
-    pictures = [a for a in argv[1:] if a not in settings]
+    settings = [text for text in argv[1:] if text.startswith("top_k=")]
+    pictures = [text for text in argv[1:] if text not in settings]
     if not pictures:
-        raise InputError(f"PICTURE is missing. {_usage('predict')}")
-    top_k = signatures.Key("top_k", "int", 3, "")
-    values = [top_k.check(configs.parse(s.partition("=")[2], s), f"setting {s!r}") for s in settings]
-    missing = [p for p in (model, *pictures) if not Path(p).exists()]
+        raise InputError(f"PICTURE is missing. {usage('predict')}")
+    missing = [path for path in (model, *pictures) if not Path(path).exists()]
     if missing:
         raise FileNotFoundError(f"{missing[0]} does not exist.")
-    return {"model": model, "pictures": pictures, "top_k": values[-1] if values else 3}, Run(Path(model).parent)
+    top_k = _top_k(settings[-1]) if settings else 3
+    return {"model": model, "pictures": pictures, "top_k": top_k}, Run(Path(model).parent)
+
+
+def _top_k(setting: str) -> int:
+    where = f"setting {setting!r}"
+    key = signatures.Key("top_k", "int", 3, "")
+    value = key.check(configs.parse(setting.partition("=")[2], where), where)
+    if value < 1:
+        raise InputError(f"{where}: top_k must be at least 1.")
+    return value
 
 
 def _first(stage: str, argv: list[str], what: str) -> str:
     if not argv or ("=" in argv[0] and not Path(argv[0]).exists()):
-        raise InputError(f"{what} is missing. {_usage(stage)}")
+        raise InputError(f"{what} is missing. {usage(stage)}")
     return argv[0]
 
 
 def _refuse_options(stage: str, argv: list[str]) -> None:
     options = [a for a in argv if a.startswith("-")]
     if options:
-        raise InputError(f"unknown option {options[0]!r}; settings are written section.key=value. {_usage(stage)}")
+        raise InputError(f"unknown option {options[0]!r}; settings are written section.key=value. {usage(stage)}")
 
 
-def _quiet() -> None:
-    """Keep TensorFlow's start-up log, and warnings that are for developers, off the user's screen."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+def _import_quietly() -> None:
+    """Import TensorFlow without the dozen lines that it logs at its start, whatever its log level says.
+
+    They are shown if the import fails, or if TF_CPP_MIN_LOG_LEVEL asks for them.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+        return
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            tensorflow = importlib.import_module("tensorflow")
+            tensorflow.config.list_physical_devices()
+        except BaseException:
+            log.seek(0)
+            os.write(screen, log.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 def _one_line(error: Exception) -> str:
@@ -208,33 +213,3 @@ def _fail(name: str, text: str, kind: str = "error", code: int = 2) -> None:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
-
-
-def _usage(stage: str) -> str:
-    return f"Usage: python -m tfmap.{stage} {STAGES[stage].takes}"
-
-
-def _table() -> str:
-    rows = [f"  {name:9} {stage.takes:42} {stage.does}" for name, stage in STAGES.items()]
-    lines = ["Usage: tfmap <stage> ...  (the same as python -m tfmap.<stage> ...)", "", *rows, ""]
-    return "\n".join([*lines, "tfmap <stage> --help explains every key. Start with: tfmap demo"])
-
-
-def _help(stage: str) -> str:
-    about = STAGES[stage]
-    lines = [_usage(stage), "", f"{about.does}."]
-    if about.takes == _CONFIG:
-        lines += ["", "At the top of a config: task (classification), seed (int, default 0), out (the run folder)."]
-    for section in about.own:
-        lines += ["", f"{section}: {signatures.summary(section)}"]
-        lines += [line for key in signatures.keys(section).values() for line in _explain(key)]
-    if about.also:
-        lines += ["", f"It also reads {', '.join(about.also)}: see python -m tfmap.train --help."]
-    return "\n".join(lines)
-
-
-def _explain(key: signatures.Key) -> list[str]:
-    default = "required" if key.default is signatures.REQUIRED else f"default {signatures.as_yaml(key.default)}"
-    width = min(shutil.get_terminal_size().columns, 120)
-    head = f"  {key.name}  ({signatures.readable(key.annotation)}; {default})"
-    return [head, *textwrap.wrap(key.meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)]

@@ -16,28 +16,28 @@ from typing import Any, Literal
 
 from tfmap.errors import InputError, did_you_mean
 
-_HERE = Path(__file__).parent
+_ROOT = Path(__file__).parents[1]
 TASKS = ("classification",)
 
 # section -> the function whose keyword arguments are its keys
 SECTIONS = {
-    "datasets": ("datasets/__init__.py", "load"),
-    "pipeline": ("pipeline.py", "batches"),
-    "augment": ("augment/__init__.py", "build"),
-    "model": ("tasks/classification.py", "build"),
-    "train": ("train/__init__.py", "fit"),
-    "tune": ("tune/__init__.py", "search"),
-    "compress": ("compress/__init__.py", "compress"),
-    "export": ("export/__init__.py", "tflite"),
-    "verify": ("verify.py", "verify"),
+    "datasets": ("tfmap.datasets", "load"),
+    "pipeline": ("tfmap.pipeline", "batches"),
+    "augment": ("tfmap.augment", "build"),
+    "model": ("tfmap.tasks.classification", "build"),
+    "train": ("tfmap.train", "fit"),
+    "tune": ("tfmap.tune", "search"),
+    "compress": ("tfmap.compress", "compress"),
+    "export": ("tfmap.export", "tflite"),
+    "verify": ("tfmap.verify", "verify"),
 }
 
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.
 _FILLED = {
     "pipeline": {"size", "training", "seed", "epoch", "epochs", "step", "channels", "classes"},
     "augment": {"classes", "seed"},
-    "model": {"classes", "multi_label"},
-    "train": {"task", "augment", "pipeline", "out", "seed", "config"},
+    "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns
+    "train": {"task", "augment", "pipeline", "out", "seed", "callbacks"},
     "tune": {"config", "out", "seed", "task"},
     "compress": {"task", "augment", "pipeline", "out", "seed", "classes"},
     "export": {"classes", "task", "multi_label", "seed"},
@@ -105,7 +105,7 @@ def _words(node: ast.expr) -> str:
 
 def as_yaml(value: Any) -> str:
     """A value as one would write it in a config: `null`, `true`, `0.2`, `[1, 2]`, and `""` for an empty text."""
-    plain = isinstance(value, str) and value and not value[0].isdigit() and value not in ("true", "false", "null")
+    plain = isinstance(value, str) and value[:1].isalpha() and value not in ("true", "false", "null")
     return value if plain else json.dumps(value, default=str)
 
 
@@ -152,8 +152,10 @@ def _elsewhere(short: str) -> str:
 
 
 def _function(section: str) -> ast.FunctionDef:
-    file, name = SECTIONS[section]
-    tree = ast.parse((_HERE / file).read_text(encoding="utf-8"))
+    module, name = SECTIONS[section]
+    path = _ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
 
 

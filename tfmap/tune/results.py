@@ -13,6 +13,7 @@ from rich.table import Table
 
 from tfmap.errors import InputError
 from tfmap.runs import Run, replacing
+from tfmap.signatures import as_yaml
 
 
 class Results:
@@ -119,5 +120,5 @@ def show(trials: list[dict[str, Any]], run: Run, most: int = 10) -> None:
 
 
 def short(value: Any) -> str:
-    """A value for a table: three digits of a float."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """A value for a table: as in a config, with three digits of a float."""
+    return f"{value:.3g}" if isinstance(value, float) else as_yaml(value)

@@ -4,6 +4,8 @@
     train.epochs: {min: 10, max: 30, step: 5}                  10, 15, 20, 25 or 30
     augment.ops: ["", "flip", "rrc(0.3,1)|flip"]               one of these
     model.backbone: [mobilenet_v1_025, mobilenet_v3_small]
+
+A grid search cuts a range without a step in ten.
 """
 
 from __future__ import annotations
@@ -105,7 +107,7 @@ def _range(key: signatures.Key, values: Mapping[str, Any]) -> Dimension:
             hint = did_you_mean(name, known)
             raise InputError(f"tune.space: {key.name} has an unknown field {name!r}. Known: {', '.join(known)}.{hint}")
     low, high = (_number(key, values, name) for name in ("min", "max"))
-    log, step = values.get("log", False), values.get("step")
+    log, step = values.get("log", False), _number(key, values, "step") if values.get("step") is not None else None
     if not isinstance(log, bool) or (log and step is not None):
         raise InputError(f"tune.space: {key.name}: log must be true or false, and excludes step; received {values!r}.")
     if not low < high or (log and low <= 0) or (step is not None and not 0 < step <= high - low):

@@ -57,7 +57,10 @@ def _oracle(results: Results, dimensions: list[Dimension], *, max_trials: int, e
     for dimension in dimensions:
         dimension.declare(space)
     algorithm = results.recipe["algorithm"]
-    options = {"max_epochs": epochs} if algorithm == "hyperband" else {"max_trials": max_trials}
+    options: dict[str, int] = {"max_epochs": epochs} if algorithm == "hyperband" else {"max_trials": max_trials}
+    if algorithm == "bayesian":
+        # By default 3 random trials for each dimension come first: with 6 dimensions 18 of 20 trials would be random.
+        options["num_initial_points"] = max(2, min(3 * len(dimensions), max_trials // 3))
     oracle = ORACLES[algorithm](
         objective=keras_tuner.Objective(results.objective, results.direction),
         hyperparameters=space,
@@ -94,11 +97,11 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         Raises:
             keras_tuner.errors.FailedTrialError: this trial failed; the next may not.
         """
-        number, drawn = int(trial.trial_id), dict(trial.hyperparameters.values)
-        self.bar.update(self.line, description=f"trial {number + 1}", completed=number)
+        number, drawn = int(trial.trial_id) + 1, dict(trial.hyperparameters.values)
+        self.bar.update(self.line, description=f"trial {number}", completed=number - 1)
         found = self.results.known(number, drawn) or self._train(number, drawn)
         self.results.add(found)
-        self.bar.console.print(f"  trial {number + 1}: {_told(found, self.results)}", highlight=False)
+        self.bar.console.print(f"  trial {number}: {_told(found, self.results)}", markup=False)
         if found["score"] is None:
             raise keras_tuner.errors.FailedTrialError(found["reason"])
         return {self.results.objective: found["score"]}
@@ -119,7 +122,7 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         shutil.rmtree(self.results.folder(number) / "checkpoints", ignore_errors=True)
         gc.collect()
         return {
-            "trial": number + 1,
+            "trial": number,
             "status": "failed" if reason else "done",
             "score": None if reason else score,
             "epochs": len(rows),
@@ -176,7 +179,7 @@ def _bar() -> Progress:
     """Trials done and the time that is left, on stderr; nothing moves where that is no terminal."""
     percent = TextColumn("{task.percentage:.0f}%")
     columns = (TextColumn("{task.description}"), BarColumn(), percent, TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Progress(*columns, console=Console(stderr=True, soft_wrap=True, highlight=False), transient=True)
 
 
 def _score(rows: list[dict[str, str]], results: Results) -> float:

@@ -1,0 +1,128 @@
+"""The whole flow, offline, on the embedded sample. `python -m tfmap.demo [section.key=value …] [out=RUN]`."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tfmap.runs import Run
+
+# What configs/classification_trash.yaml holds: that file is not there after `pip install`, so it stands here as well,
+# and a test keeps the two equal.
+CONFIG = """
+datasets:
+  source: sample:trash
+
+pipeline:
+  batch_size: 32
+
+augment:
+  ops: rrc(0.6,1)|flip|rotate(10)|color(.3)
+
+model:
+  backbone: mobilenet_v1_025
+  input_shape: [160, 160, 3]
+
+train:
+  epochs: 20
+  learning_rate: 4e-3
+  ema: 0.98
+
+export:
+  format: int8
+"""
+
+# stage -> what it is about to do
+STAGES = {
+    "train": "learn six kinds of waste from photographs",
+    "evaluate": "score the model on pictures that it has not seen",
+    "compress": "prune the model",
+    "export": "turn it into an int8 .tflite file",
+    "verify": "run the file in the real runtime beside the model",
+    "report": "write it all down",
+}
+
+
+def demo(config: dict[str, Any], run: Run) -> dict[str, float]:
+    """Run every stage on one config, each through its own command.
+
+    Args:
+        config: a checked config, as `tfmap.config.check` returns it.
+        run: the run folder; stages whose files are there already run again, except a finished training.
+
+    Returns:
+        seconds of each stage.
+
+    Raises:
+        OverBudget: the file is too far from the model; raised once the report, which shows how far, is written.
+    """
+    from rich.console import Console
+
+    from tfmap import datasets
+    from tfmap.errors import OverBudget
+
+    console, verdict = Console(highlight=False), None
+    _show_data(console, datasets.load(**config["datasets"]))
+    seconds = {}
+    for number, (name, does) in enumerate(STAGES.items(), start=1):
+        console.rule(f"{number}/{len(STAGES)}  {name}: {does}", align="left")
+        start = time.monotonic()
+        try:
+            _run(name, config, run, console)
+        except OverBudget as error:
+            verdict = error
+        seconds[name] = time.monotonic() - start
+        console.print(f"{seconds[name]:.0f} s", style="dim")
+    if verdict:
+        raise verdict
+    return seconds
+
+
+def _run(name: str, config: dict[str, Any], run: Run, console: Console) -> None:
+    if name == "train" and run.has("model.keras"):
+        console.print(f"{run.file('model.keras')} is there already; another out= trains anew.")
+        return
+    importlib.import_module(f"tfmap.{name}").command(config, run)
+
+
+def _show_data(console: Console, source: Any) -> None:
+    """The data in a few lines: how many pictures, and what was found wrong with them."""
+    parts = ", ".join(f"{name} {len(split)}" for name, split in source.splits.items())
+    console.print(f"{source.id}: {len(source)} pictures of {', '.join(source.classes)} ({parts})")
+    for kind, lines in source.findings.items():
+        console.print(f"  {kind}: {len(lines)}, such as {lines[0]}" if lines else f"  {kind}: none", markup=False)
+    for skipped in source.skipped[:3]:
+        console.print(f"  left out: {skipped.path} ({skipped.reason})", markup=False)
+
+
+def command(config: dict[str, Any], run: Run) -> None:
+    """Run the flow and end with what a mobile team wants to see."""
+    from rich.console import Console
+
+    seconds = demo(config, run)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table(run.read_json("verify.json"), sum(seconds.values())))
+    console.print(f"Report: {run.file('report.html')}\nFor the phone: {run.file('model.tflite')}", markup=False)
+
+
+def table(found: dict[str, Any], seconds: float) -> Any:
+    """The float model beside the int8 file: accuracy, size, size in a package, latency."""
+    from rich.table import Table
+
+    file, before, metric, times = found["file"], found["float32"], found["metric"], found["latency_ms"]["1"]
+    rows = Table("", "float32", file["format"], title=f"{seconds / 60:.1f} minutes from photographs to a verified file")
+    rows.add_row(f"{metric['name']}, {found['examples']} pictures", f"{metric['keras']:.4f}", f"{metric['file']:.4f}")
+    rows.add_row("KB", f"{before['bytes'] / 1e3:.0f}", f"{file['bytes'] / 1e3:.0f}")
+    rows.add_row("KB, gzip", f"{before['gzip_bytes'] / 1e3:.0f}", f"{file['gzip_bytes'] / 1e3:.0f}")
+    rows.add_row("ms, 1 thread", f"{times['float32']['median']:.2f}", f"{times['file']['median']:.2f}")
+    return rows
+
+
+if __name__ == "__main__":
+    from tfmap.cli import main
+
+    main("demo")

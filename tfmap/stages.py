@@ -1,0 +1,81 @@
+"""The stages as the command line shows them: one table, and the text of every `--help`."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from dataclasses import dataclass
+
+from tfmap import signatures
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command.
+
+    Attributes:
+        does: what it does, in a line.
+        takes: its arguments, as `--help` shows them.
+        own: the sections that are this stage's own; `--help` explains their keys.
+        also: further sections that it reads.
+    """
+
+    does: str
+    takes: str
+    own: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every section that it reads."""
+        return (*self.own, *self.also)
+
+
+CONFIG, RUN = "CONFIG [section.key=value ...] [out=RUN]", "RUN [section.key=value ...]"
+_DATA = ("datasets", "pipeline")
+_LEARN = (*_DATA, "augment", "model", "train")
+
+STAGES = {
+    "train": Stage("a config file -> a run folder with a trained model", CONFIG, _LEARN),
+    "evaluate": Stage("a run's model + data -> metrics, confusion matrix, worst mistakes", RUN, (), _DATA),
+    "tune": Stage("a search space -> best.yaml and a table of trials", CONFIG, ("tune",), _LEARN),
+    "compress": Stage("a run's model -> a smaller model", RUN, ("compress",), _LEARN),
+    "export": Stage("a run's model -> model.tflite with labels and metadata", RUN, ("export",), _DATA),
+    "verify": Stage("model.tflite against the model, in the real runtime", RUN, ("verify",), _DATA),
+    "report": Stage("a run folder -> report.html", "RUN"),
+    "predict": Stage("pictures -> their top_k most probable classes", "MODEL PICTURE... [top_k=3]"),
+    "demo": Stage("the whole flow, offline, on the embedded sample", "[section.key=value ...] [out=RUN]"),
+}
+
+
+def usage(stage: str) -> str:
+    """The usage line of a stage."""
+    return f"Usage: python -m tfmap.{stage} {STAGES[stage].takes}"
+
+
+def table() -> str:
+    """What `python -m tfmap` prints."""
+    rows = [f"  {name:9} {stage.takes:42} {stage.does}" for name, stage in STAGES.items()]
+    lines = ["Usage: tfmap <stage> ...  (the same as python -m tfmap.<stage> ...)", "", *rows, ""]
+    return "\n".join([*lines, "tfmap <stage> --help explains every key. Start with: tfmap demo"])
+
+
+def explain(stage: str) -> str:
+    """What `--help` of a stage prints: every key with its type, default and meaning, read from the source."""
+    about = STAGES[stage]
+    lines = [usage(stage), "", f"{about.does}."]
+    if about.takes == CONFIG:
+        lines += ["", "At the top of a config: task (classification), seed (int, default 0), out (the run folder)."]
+    for section in about.own:
+        lines += ["", f"{section}: {signatures.summary(section)}"]
+        lines += [line for key in signatures.keys(section).values() for line in _key(key)]
+    if about.also:
+        lines += ["", f"It also reads {', '.join(about.also)}: see python -m tfmap.train --help."]
+    return "\n".join(lines)
+
+
+def _key(key: signatures.Key) -> list[str]:
+    default = "required" if key.default is signatures.REQUIRED else f"default {signatures.as_yaml(key.default)}"
+    width = min(shutil.get_terminal_size().columns, 120)
+    head = f"  {key.name}  ({signatures.readable(key.annotation)}; {default})"
+    return [head, *textwrap.wrap(key.meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)]
