@@ -75,7 +75,9 @@ def _labels(file: Path) -> tuple[str, ...]:
 
     labels = metadata.read(file).labels
     if not labels:
-        raise InputError(f"{file} holds no labels, so its scores have no names. Export it again: python -m tfmap.export RUN")
+        raise InputError(
+            f"{file} holds no labels, so its scores have no names. Export it again: python -m tfmap.export RUN"
+        )
     return labels
 
 
@@ -113,7 +115,10 @@ def command(config: dict[str, Any], run: Run) -> None:
     from rich.console import Console
 
     rows = predict(config["model"], config["pictures"], top_k=config["top_k"])
-    out, err = Console(soft_wrap=True, highlight=False, markup=False), Console(stderr=True, soft_wrap=True, markup=False)
+    out, err = (
+        Console(soft_wrap=True, highlight=False, markup=False),
+        Console(stderr=True, soft_wrap=True, markup=False),
+    )
     for row in rows:
         if "error" in row:
             err.print(f"{row['picture']}: {row['error']}")

@@ -12,7 +12,7 @@ from tfmap.export import convert
 from tfmap.litert import LiteModel
 
 # Largest difference of a score that the format may cost this model, about twice what was measured.
-TOLERANCE = {"float32": 1e-5, "float16": 0.005, "dynamic": 0.1, "int8": 0.15}
+TOLERANCE = {"float32": 1e-5, "float16": 0.004, "dynamic": 0.06, "int8": 0.2}
 
 
 @pytest.mark.parametrize("name", TOLERANCE)
@@ -75,7 +75,9 @@ def test_mixed_precision_is_rebuilt_in_float32(photos, policy):
         inputs = keras.Input((48, 48, 3))
         x = layers.Conv2D(8, 3, dtype=dtype)(layers.Rescaling(1 / 255, dtype=dtype)(inputs))
         inner_inputs = keras.Input((46, 46, 8))
-        inner = keras.Model(inner_inputs, layers.TimeDistributed(layers.Dense(4, dtype=dtype), dtype=dtype)(inner_inputs))
+        inner = keras.Model(
+            inner_inputs, layers.TimeDistributed(layers.Dense(4, dtype=dtype), dtype=dtype)(inner_inputs)
+        )
         x = layers.GlobalAveragePooling2D(dtype=dtype)(inner(x))
         return keras.Model(inputs, layers.Dense(3, activation="softmax", dtype="float32")(x))
 
@@ -91,19 +93,25 @@ def test_a_float32_model_is_not_rebuilt(classifier):
 
 
 def test_int8_needs_pictures(classifier):
-    with pytest.raises(InputError, match="^export: format int8 reads the ranges of activations off typical pictures, r"):
+    with pytest.raises(
+        InputError, match="^export: format int8 reads the ranges of activations off typical pictures, r"
+    ):
         convert.int8(classifier, np.zeros((0, 48, 48, 3), np.uint8))
 
 
 def test_an_open_size_is_refused():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(inputs))
-    with pytest.raises(InputError, match=r"with fixed sizes, received \(None, None, None, 3\). Build it with an input_"):
+    with pytest.raises(
+        InputError, match=r"with fixed sizes, received \(None, None, None, 3\). Build it with an input_"
+    ):
         convert.float32(model)
 
 
 def test_two_inputs_are_refused():
     inputs = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
     model = keras.Model(inputs, layers.Add()(inputs))
-    with pytest.raises(InputError, match="expected a model with one input and one output, received 2 inputs and 1 outp"):
+    with pytest.raises(
+        InputError, match="expected a model with one input and one output, received 2 inputs and 1 outp"
+    ):
         convert.float32(model)

@@ -71,7 +71,9 @@ def test_any_zip_reader_finds_the_labels(lite_files, trash_classes):
 
 
 def test_the_number_of_labels_is_checked(lite_files):
-    text = "export: the model has 6 outputs but classes has 2 names. Pass one name per output, in the order of training."
+    text = (
+        "export: the model has 6 outputs but classes has 2 names. Pass one name per output, in the order of training."
+    )
     with pytest.raises(InputError, match=f"^{text}$"):
         metadata.attach(lite_files["int8"], metadata.Metadata(labels=("a", "b")))
 

@@ -35,22 +35,30 @@ def test_several_labels_count_for_the_first():
 
 
 def test_pictures_come_in_order_and_whole(trash_split):
-    found = representative.pictures(trash_split, size=(48, 48))
+    found, ids = representative.pictures(trash_split, shape=(48, 48, 3))
     np.testing.assert_array_equal(found, trash_split.images)
+    assert ids.tolist() == trash_split.ids.tolist()
+
+
+def test_one_channel(trash_split):
+    found, _ = representative.pictures(trash_split, shape=(24, 32, 1))
+    assert (found.shape, found.dtype) == ((48, 24, 32, 1), np.uint8)
 
 
 def test_calibration_is_spread_over_the_classes(trash_split):
-    found = representative.calibration(trash_split, size=(48, 48), count=12, seed=1)
+    found = representative.calibration(trash_split, shape=(48, 48, 3), count=12, seed=1)
     chosen = representative.stratified(trash_split.labels, 12, seed=1)
     assert np.bincount(trash_split.labels[chosen]).tolist() == [2] * 6
     np.testing.assert_array_equal(found, trash_split.images[chosen])
 
 
 def test_an_empty_split(trash_split):
-    with pytest.raises(InputError, match="^export: the split to take typical pictures from is empty. Expected training p"):
-        representative.calibration(trash_split.take(np.array([], int)), size=(48, 48), count=5)
+    with pytest.raises(
+        InputError, match="^export: the split to take typical pictures from is empty. Expected training p"
+    ):
+        representative.calibration(trash_split.take(np.array([], int)), shape=(48, 48, 3), count=5)
 
 
 def test_no_samples(trash_split):
     with pytest.raises(InputError, match=r"^export.samples must be at least 1, received 0. 100 to 500 is usual.$"):
-        representative.calibration(trash_split, size=(48, 48), count=0)
+        representative.calibration(trash_split, shape=(48, 48, 3), count=0)

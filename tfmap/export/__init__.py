@@ -72,6 +72,7 @@ def tflite(
     if isinstance(model, bytes):
         converted = _ready(model, format, input_type)
     else:
+        metadata.check_labels(classes, model.output_shape[-1])  # before minutes of conversion
         converted = _converted(model, format, split, task, samples, seed, batch_size=batch_size, input_type=input_type)
     about = metadata.Metadata(
         labels=tuple(classes),
@@ -105,12 +106,12 @@ def _check(format: str, which: str, input_type: str, batch_size: int) -> None:
 
 
 def _converted(
-    model: keras.Model, format: str, split: Split | None, task: str, samples: int, seed: int, **shape: Any
+    model: keras.Model, format: str, split: Split | None, task: str, samples: int, seed: int, **file: Any
 ) -> bytes:
     from tfmap.export import convert
 
     if format != "int8":
-        return getattr(convert, format)(model, **shape)
+        return getattr(convert, format)(model, **file)
     if split is None:
         raise InputError(
             "export: format int8 reads the ranges of activations off training pictures; split is missing. "
@@ -118,9 +119,9 @@ def _converted(
         )
     from tfmap.export import representative
 
-    size = convert.input_shape(model)[:2]
-    pictures = representative.calibration(split, size=size, count=samples, seed=seed, task=task)
-    return convert.int8(model, pictures, **shape)
+    shape = convert.input_shape(model)
+    pictures = representative.calibration(split, shape=shape, count=samples, seed=seed, task=task)
+    return convert.int8(model, pictures, **file)
 
 
 def _ready(model: bytes, format: str, input_type: str) -> bytes:

@@ -36,7 +36,7 @@ def vectors(
     """
     model = LiteModel(file)
     chosen = representative.stratified(split.labels, count)
-    images = representative.pictures(split.take(chosen), size=model.input_shape[1:3], task=task)
+    images, ids = representative.pictures(split.take(chosen), shape=model.input_shape[1:], task=task)
     outputs = model.raw(images)
     scores = model.dequantised(outputs)
     return {
@@ -44,7 +44,7 @@ def vectors(
         "outputs": outputs,
         "scores": scores,
         "labels": np.asarray(classes, dtype=str)[scores.argmax(axis=1)],
-        "ids": split.ids[chosen].astype(str),
+        "ids": ids,
     }
 
 

@@ -68,10 +68,24 @@ def attach(model: bytes, metadata: Metadata) -> bytes:
     Raises:
         InputError: no TFLite file, another number of labels than outputs, or a label that a line cannot hold.
     """
-    _check_labels(metadata.labels, flatbuffer.read(model).outputs[0].shape[-1])
+    check_labels(metadata.labels, flatbuffer.read(model).outputs[0].shape[-1])
     encoded = tables.encode(_fields(metadata), IDENTIFIER)
     # No newline at the end: some readers would take what follows it for one more label.
     return _packed(flatbuffer.with_named_buffer(model, BUFFER, encoded), {LABELS: "\n".join(metadata.labels)})
+
+
+def check_labels(labels: Sequence[str], outputs: int) -> None:
+    """Raise InputError unless there is one label per output, each fit for a line of labels.txt."""
+    if len(labels) != outputs:
+        raise InputError(
+            f"export: the model has {outputs} outputs but classes has {len(labels)} names. "
+            "Pass one name per output, in the order of training."
+        )
+    for label in labels:
+        if not label or label.splitlines() != [label]:
+            raise InputError(
+                f"export: class name {label!r} is empty or holds a line break; labels.txt has one name a line."
+            )
 
 
 def color_space(model: bytes) -> str:
@@ -103,19 +117,6 @@ def read(model: str | Path | bytes) -> Metadata:
 
 def _name(model: str | Path | bytes) -> str:
     return "the model" if isinstance(model, bytes) else str(model)
-
-
-def _check_labels(labels: Sequence[str], outputs: int) -> None:
-    if len(labels) != outputs:
-        raise InputError(
-            f"export: the model has {outputs} outputs but classes has {len(labels)} names. "
-            "Pass one name per output, in the order of training."
-        )
-    for label in labels:
-        if not label or label.splitlines() != [label]:
-            raise InputError(
-                f"export: class name {label!r} is empty or holds a line break; labels.txt has one name a line."
-            )
 
 
 def _fields(metadata: Metadata) -> tables.Fields:

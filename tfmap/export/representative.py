@@ -6,18 +6,18 @@ import numpy as np
 
 from tfmap import tasks
 from tfmap.errors import InputError
-from tfmap.pipeline import batches
+from tfmap.pipeline import batches, clear_errors
 from tfmap.source import Split
 
 
 def calibration(
-    split: Split, *, size: tuple[int, int], count: int, seed: int = 0, task: str = "classification"
+    split: Split, *, shape: tuple[int, int, int], count: int, seed: int = 0, task: str = "classification"
 ) -> np.ndarray:
     """Typical pictures, as many of each class as there are.
 
     Args:
         split: training examples. Calibrating on validation pictures would let them judge a file that has seen them.
-        size: (height, width) of the model's input in pixels.
+        shape: (height, width, channels) of the model's input.
         count: how many; all of a smaller split.
         seed: of the choice.
         task: which task prepares the pictures.
@@ -32,22 +32,31 @@ def calibration(
         raise InputError("export: the split to take typical pictures from is empty. Expected training pictures.")
     if count < 1:
         raise InputError(f"export.samples must be at least 1, received {count}. 100 to 500 is usual.")
-    return pictures(split.take(stratified(split.labels, count, seed=seed)), size=size, task=task)
+    return pictures(split.take(stratified(split.labels, count, seed=seed)), shape=shape, task=task)[0]
 
 
-def pictures(split: Split, *, size: tuple[int, int], task: str = "classification") -> np.ndarray:
-    """Every picture of a split as the model sees it at inference, in order.
+def pictures(
+    split: Split, *, shape: tuple[int, int, int], task: str = "classification"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures of a split as the model sees them at inference, in order.
 
     Args:
-        split: N examples.
-        size: (height, width) of the model's input in pixels.
+        split: examples.
+        shape: (height, width, channels) of the model's input.
         task: which task prepares the pictures.
 
     Returns:
-        uint8 (N, height, width, C).
+        uint8 (N, height, width, C) and their ids, str (N,). One that cannot be read any more is left out.
     """
-    found = batches(split, size=size, prepare=tasks.get(task).prepare, cache="off")
-    return np.concatenate([batch["image"].numpy()[batch["weight"].numpy() > 0] for batch in found])
+    images, ids = [], []
+    # Each picture is read once, so a cache would only cost memory.
+    read = batches(split, size=shape[:2], channels=shape[2], prepare=tasks.get(task).prepare, cache="none")
+    with clear_errors():
+        for batch in read:
+            real = batch["weight"].numpy() > 0
+            images.append(batch["image"].numpy()[real])
+            ids += [name.decode() for name in batch["id"].numpy()[real]]
+    return np.concatenate(images), np.array(ids, dtype=str)
 
 
 def stratified(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,121 @@
+"""The stage: one call for every format, and the command that fills a run folder."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from tfmap import export, flatbuffer
+from tfmap.errors import InputError
+from tfmap.export import metadata
+from tfmap.litert import LiteModel
+from tfmap.runs import Run
+
+
+@pytest.fixture(scope="module")
+def int8(classifier, trash_split, trash_classes):
+    about = {"name": "Trash", "version": "3", "author": "We", "license": "MIT"}
+    return export.tflite(classifier, split=trash_split, classes=trash_classes, samples=24, **about)
+
+
+def test_int8_is_the_default_and_comes_with_metadata(int8, trash_classes):
+    assert flatbuffer.read(int8).format == "int8"
+    found = metadata.read(int8)
+    assert (found.labels, found.name, found.version) == (trash_classes, "Trash", "3")
+    assert (found.author, found.license) == ("We", "MIT")
+    assert found.description == f"Sorts a picture into 6 classes: {', '.join(trash_classes)}."
+
+
+def test_equal_seeds_give_equal_files(int8, classifier, trash_split, trash_classes):
+    about = {"name": "Trash", "version": "3", "author": "We", "license": "MIT"}
+    again = export.tflite(classifier, split=trash_split, classes=trash_classes, samples=24, **about)
+    assert again == int8
+
+
+def test_a_format_without_pictures_needs_no_split(classifier, trash_classes):
+    file = export.tflite(classifier, classes=trash_classes, format="dynamic", batch_size=2)
+    assert flatbuffer.read(file).format == "dynamic"
+    assert LiteModel(file).input_shape[0] == 2
+    assert metadata.read(file).name == "tiny"
+
+
+def test_a_quantised_file_only_gets_its_metadata(classifier, photos, trash_classes):
+    from tfmap.export import convert
+
+    bare = convert.int8(classifier, photos[0])
+    file = export.tflite(bare, classes=trash_classes)
+    assert metadata.read(file).labels == trash_classes
+    np.testing.assert_array_equal(LiteModel(file).raw(photos[0]), LiteModel(bare).raw(photos[0]))
+    with pytest.raises(InputError, match="has made an int8 file, received format='float16'. Use format='int8', or "):
+        export.tflite(bare, classes=trash_classes, format="float16")
+    with pytest.raises(InputError, match="^export: the quantised file takes uint8, received input_type='float32'.$"):
+        export.tflite(bare, classes=trash_classes, input_type="float32")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"format": "int9"}, "export.format must be one of float32, .*, received 'int9'. Did you mean 'int8'?"),
+        ({"which": "model"}, "export.which='model' chooses a file of a run folder"),
+        ({"input_type": "int8"}, "export.input_type must be uint8 or float32, received 'int8'. Task libraries"),
+        ({"batch_size": 0}, "export.batch_size must be at least 1, received 0."),
+        ({"format": "int8"}, "export: format int8 reads the ranges .* split is missing. Pass split=source.split"),
+    ],
+)
+def test_settings_that_are_refused(classifier, trash_classes, wrong, text):
+    with pytest.raises(InputError, match=text.replace("?", r"\?")):
+        export.tflite(classifier, classes=trash_classes, **wrong)
+
+
+def test_other_classes_than_outputs(classifier):
+    with pytest.raises(InputError, match="the model has 6 outputs but classes has 2 names"):
+        export.tflite(classifier, classes=("a", "b"), format="float32")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, classifier):
+    """A run folder as train leaves it, and the config that it was made with."""
+    run = Run(tmp_path_factory.mktemp("run"))
+    classifier.save(run.path / "model.keras")
+    run.write_text("config.yaml", "task: classification\ndatasets:\n  source: sample:trash\n")
+    config = {"task": "classification", "seed": 0, "datasets": {"source": "sample:trash"}, "pipeline": {}}
+    return run, config
+
+
+def test_the_command_fills_the_run_folder(run, capsys):
+    run, config = run
+    export.command({**config, "export": {"samples": 12}}, run)
+    assert metadata.read(run.file("model.tflite")).labels == tuple(run.file("labels.txt").read_text().splitlines())
+    with np.load(run.file("golden.npz")) as golden:
+        found = LiteModel(run.file("model.tflite")).raw(golden["images"])
+        np.testing.assert_array_equal(found, golden["outputs"])
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"model\.keras -> .*model\.tflite: [\d,]+ bytes, int8\n", said)
+
+
+def test_the_command_takes_what_compress_left(run, classifier, photos, capsys):
+    from tfmap.export import convert
+
+    run, config = run
+    smaller = keras.models.clone_model(classifier)
+    smaller.save(run.path / "compressed.keras")
+    export.command({**config, "export": {"format": "dynamic"}}, run)
+    assert capsys.readouterr().out.startswith("compressed.keras -> ")
+    export.command({**config, "export": {"format": "dynamic", "which": "model"}}, run)
+    assert capsys.readouterr().out.startswith("model.keras -> ")
+    run.write_bytes("quantized.tflite", convert.int8(classifier, photos[0]))
+    export.command({**config, "export": {}}, run)
+    assert capsys.readouterr().out.startswith("quantized.tflite -> ")
+
+
+def test_a_run_without_a_model(tmp_path):
+    config = {"task": "classification", "seed": 0, "datasets": {"source": "sample:trash"}, "export": {}}
+    with pytest.raises(FileNotFoundError, match=r"model.keras is missing. Run this stage first: python -m tfmap.train"):
+        export.command(config, Run(tmp_path))
+    config["export"] = {"which": "compressed"}
+    with pytest.raises(
+        FileNotFoundError, match=r"compressed.keras is missing. Run this stage first: python -m tfmap.com"
+    ):
+        export.command(config, Run(tmp_path))
