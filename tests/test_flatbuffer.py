@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorflow.lite.python import schema_py_generated as schema
+
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 from tfmap.litert import LiteModel

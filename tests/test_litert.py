@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tfmap.errors import InputError
 from tfmap.litert import LiteModel, dequantise, latency_ms, quantise
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tfmap.cli import STAGES
 from tfmap.errors import InputError
 from tfmap.runs import FILES, Run, replacing
@@ -48,9 +49,14 @@ def test_a_write_replaces_the_file_and_leaves_nothing_beside_it(tmp_path):
 def test_an_error_while_writing_keeps_the_old_file(tmp_path):
     path = tmp_path / "model.keras"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
-        temporary.write_bytes(b"half of the n")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model.keras"]
 
@@ -82,7 +88,9 @@ def small_disk(tmp_path):
     """A real file system of 256 KiB, where the machine lets us mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("needs the right to mount")
     yield disk
@@ -158,7 +166,9 @@ def test_every_file_is_written_by_a_command():
 
 
 def test_only_a_run_folder_is_existing(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"run folder .*nowhere does not exist. Make one: python -m tfmap.train"):
+    with pytest.raises(
+        FileNotFoundError, match=r"run folder .*nowhere does not exist. Make one: python -m tfmap.train"
+    ):
         Run.existing(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"is not a run folder: it holds no config.yaml"):
         Run.existing(tmp_path)

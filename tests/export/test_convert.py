@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 from tfmap.export import convert

@@ -7,6 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
+
 from tfmap import export, flatbuffer
 from tfmap.errors import InputError
 from tfmap.export import metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from tfmap.export import golden
 from tfmap.litert import LiteModel
 

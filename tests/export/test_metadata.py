@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 from tfmap.export import metadata
@@ -102,6 +103,7 @@ def test_broken_metadata(lite_files, broken):
 
 def test_one_channel_is_grey():
     import keras
+
     from tfmap.export import convert
 
     inputs = keras.Input((8, 8, 1))

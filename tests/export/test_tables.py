@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tfmap.export.tables import Reader, encode
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
