@@ -91,7 +91,8 @@ class Run:
             )
         if not run.has("config.yaml"):
             raise InputError(
-                f"{run.path} is not a run folder: it holds no config.yaml. Make one: python -m tfmap.train CONFIG out=RUN"
+                f"{run.path} is not a run folder: it holds no config.yaml. "
+                "Make one: python -m tfmap.train CONFIG out=RUN"
             )
         return run
 

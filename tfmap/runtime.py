@@ -25,8 +25,8 @@ _PACKAGES = (
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and TensorFlow, and have TensorFlow pick deterministic kernels.
 
-    On CPU one seed gives the same weights again on the same machine. On a GPU the deterministic kernels cost speed and a
-    few ops have none; the thread count and the CPU's instruction set still change the last digits between machines.
+    On CPU one seed gives the same weights again on the same machine. On a GPU the deterministic kernels cost speed and
+    a few ops have none; thread count and instruction set still change the last digits between machines.
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -182,4 +182,4 @@ def test_decode_refuses_names_that_do_not_fit():
 def test_score_knows_both_kinds_of_truth():
     assert task.score(rows(20, 3), np.arange(20) % 3, classes=["a", "b", "c"])["accuracy"] >= 0
     truths = (rows(20, 3) > 0.3).astype("float32")
-    assert 0 <= task.score(rows(20, 3, 1), truths, classes=["a", "b", "c"])["mean_average_precision"] <= 1
+    assert 0 <= task.score(rows(20, 3, 1), truths, classes=["a", "b", "c"])["map"] <= 1

@@ -53,7 +53,7 @@ def fit(
     same settings and the same `out`.
 
     Args:
-        model: what a task's `build` returns, or any functional Keras model on pictures 0..255 with (B, K) probabilities.
+        model: what a task's `build` returns, or any functional model from pictures 0..255 to (B, K) probabilities.
         source: what `datasets.load` returns; needs a split "train", and "val" for validation.
         out: run folder for checkpoints and history; none writes nothing.
         task: name of the task.

@@ -10,8 +10,8 @@ import tensorflow as tf
 class MovingAverage(keras.callbacks.Callback):
     """Keeps an exponential moving average of every floating variable, the statistics of BatchNorm included.
 
-    Validation sees the average, and `finish` leaves it in the model; training itself goes on from the live weights. The update runs
-    between steps, outside any replica, so it is the same under every distribution strategy.
+    Validation sees the average, and `finish` leaves it in the model; training itself goes on from the live weights. The
+    update runs between steps, outside any replica, so it is the same under every distribution strategy.
 
     Args:
         net: the model whose variables are averaged.

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmap import pipeline
 from tfmap.runs import Run
 from tfmap.train import optimizers, phases, trainer
 from tfmap.train.callbacks import Best, History, Progress, StopIfNotFinite
@@ -61,33 +62,37 @@ class Loop:
         phases.set_trainable(self.net, phase.trainable, batchnorm=self.recipe["batchnorm"])
         wrapped = self._compiled(phase, number)
         restored = self._restore(phase, wrapped)
-        validation = self.feed.val()
         best = Best(self.net, self._monitor(), self.state, patience=self._patience(phase, total), run=self.run)
         average = self._average(restored)
         watchers = self._watchers(phase, total, wrapped, best, average)
-        keeper = watchers[-1]
         try:
             for first, step, epochs in self._stretches(phase):
-                wrapped.fit(
-                    self.feed.train(first, step, epochs),
-                    initial_epoch=first,
-                    epochs=first + epochs,
-                    steps_per_epoch=self.feed.steps - step,
-                    validation_data=validation,
-                    callbacks=watchers,
-                    shuffle=False,
-                    verbose=0,
-                )
+                self._fit(wrapped, first, step, epochs, watchers)
                 if wrapped.stop_training:
                     break
         finally:
-            keeper.release()
+            watchers[-1].release()
         if average:
             average.finish()
         return best
 
+    def _fit(
+        self, wrapped: trainer.Trainer, first: int, step: int, epochs: int, watchers: list[keras.callbacks.Callback]
+    ) -> None:
+        with pipeline.clear_errors():
+            wrapped.fit(
+                self.feed.train(first, step, epochs),
+                initial_epoch=first,
+                epochs=first + epochs,
+                steps_per_epoch=self.feed.steps - step,
+                validation_data=self.feed.val(),
+                callbacks=watchers,
+                shuffle=False,
+                verbose=0,
+            )
+
     def _stretches(self, phase: phases.Phase) -> list[tuple[int, int, int]]:
-        """(first epoch, first step, epochs) of the calls of Keras' fit: a cut epoch is finished in a call of its own."""
+        """(first epoch, first step, epochs) of each call of Keras' fit: a cut epoch is finished in one of its own."""
         first, step = max(phase.first, self.state.epoch), self.state.step
         cut = [(first, step, 1)] if step else []
         first += len(cut)
@@ -134,7 +139,7 @@ class Loop:
     def _watchers(
         self, phase: phases.Phase, total: int, wrapped: trainer.Trainer, best: Best, average: MovingAverage | None
     ) -> list[keras.callbacks.Callback]:
-        """In this order: what validation sees, the best of it, the caller's, the rows, the line, the checkpoint last."""
+        """In this order: the best (of what the average shows), the average, the caller's, the checkpoint last."""
         state, run, steps = self.state, self.run, self.feed.steps
 
         def snapshot() -> dict[str, list[np.ndarray]]:

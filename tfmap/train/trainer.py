@@ -54,6 +54,16 @@ class Trainer(keras.Model):
         """Keras' own step on the batch as it is."""
         return super().test_step((_image(batch), self.truths(batch), batch["weight"]))
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Under a strategy Keras builds loss and metrics before the first step, from a batch that it takes away from
+        the epoch and expects to be a tuple. Shapes are enough, and they are known."""
+        strategy = self._distribute_strategy
+        if strategy is not None:
+            outputs = self.net.output_shape
+            shapes = (self.net.input_shape, "float32"), (outputs, "float32"), (outputs[:1], "float32")
+            with strategy.scope():
+                self._symbolic_build(data_batch=tuple(keras.KerasTensor(shape, dtype) for shape, dtype in shapes))
+
     def _draw_seed(self) -> tf.Tensor:
         """int32 (2,): differs between steps, replicas and phases; the same again after a resume."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
