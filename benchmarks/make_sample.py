@@ -1,7 +1,7 @@
 """Make the embedded sample: `python benchmarks/make_sample.py TRASHNET_FOLDER`.
 
-Writes tfmap/datasets/samples/trash/<class>/*.jpg: 200 pictures a class (all where there are fewer), chosen by the hash of
-their bytes, fitted into 192 px and written as baseline JPEG at the highest quality that keeps the whole under 5.9 MB.
+Writes tfmap/datasets/samples/trash/<class>/*.jpg: 200 pictures a class (all where there are fewer), chosen by the hash
+of their bytes, fitted into 192 px and written as baseline JPEG at the highest quality that keeps all under 5.9 MB.
 Pictures that stand under two classes are left out.
 """
 

@@ -32,14 +32,14 @@ def read(source: str | bytes, channels: int = 3, at_least: tuple[int, int] | Non
     Args:
         source: a path, or the encoded bytes.
         channels: 3 for RGB, 1 for grey.
-        at_least: (height, width); a larger JPEG may be decoded at a half, a quarter or an eighth of its size, as long as
-            both sides stay at least this long.
+        at_least: (height, width); a larger JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides
+            stay at least this long.
 
     Returns:
         uint8 (h, w, channels), 0..255.
 
     Raises:
-        OSError: the file is missing, truncated or no picture. (Pillow's plugins may raise SyntaxError or ValueError too.)
+        OSError: the file is missing, truncated or no picture. Pillow's plugins may raise other errors too.
     """
     with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         if at_least is not None:
@@ -57,7 +57,7 @@ def examine(data: bytes) -> bool:
     A JPEG is decoded at an eighth of its size, which still reads every byte of it.
 
     Raises:
-        OSError: truncated, or no picture. (Pillow's plugins may raise SyntaxError or ValueError too.)
+        OSError: truncated, or no picture. Pillow's plugins may raise other errors too.
     """
     with _open(io.BytesIO(data)) as image:
         odd = _is_odd(image, data)

@@ -39,8 +39,8 @@ def load(
     """Load a data set, look at every picture once, and cut it in train, val and test.
 
     Pictures that cannot be read are left out and listed in `skipped`, and so are copies (the first is kept), every copy
-    of a picture that stands under two labels, and train pictures that are also in a given val or test part. A given val or
-    test part is otherwise left as it is.
+    of a picture that stands under two labels, and train pictures that are also in a given val or test part. A given val
+    or test part is otherwise left as it is.
 
     Without given parts, a picture's part follows from the hash of its content and `seed`: it never changes side when
     pictures come or go. Each class with two or more distinct pictures keeps at least one in train and one in val.

@@ -134,5 +134,6 @@ def _labels(source: Path, part: str, y: np.ndarray, count: int) -> np.ndarray:
     if y.ndim == 2 and np.isin(y, (0, 1)).all():
         return y.astype(np.float32)
     raise InputError(
-        f"datasets: {part} labels of {source} must be integers from 0 (N,), or 0 and 1 (N, K); received {y.dtype} {y.shape}."
+        f"datasets: {part} labels of {source} must be integers from 0 (N,), or 0 and 1 (N, K); received "
+        f"{y.dtype} {y.shape}."
     )

@@ -109,7 +109,8 @@ def _check_classes(source: str, listing: Listing, cut: dict[str, Split], finding
     # Arrays and TensorFlow Datasets declare classes that a part of the data need not hold; files do not.
     if empty and listing.kind == "path":
         raise InputError(
-            f"datasets: no usable train picture of class {', '.join(empty)} in {source}. Add pictures or remove the class."
+            f"datasets: no usable train picture of class {', '.join(empty)} in {source}. Add pictures or remove the "
+            "class."
         )
     findings[clean.NO_PICTURES] += empty
     findings[clean.IMBALANCE] += clean.imbalance(counts, listing.classes)

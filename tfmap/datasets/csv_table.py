@@ -17,8 +17,8 @@ Row = tuple[int, str, str, str]  # line number, path, label cell, split cell
 def read(file: Path, columns: Columns) -> Listing:
     """List the pictures of a table; a relative path starts at the table's folder.
 
-    A picture has several labels where one cell joins them by the separator, or where its path stands in several rows with
-    other labels; then labels are float32 (N, K) for the whole table.
+    A picture has several labels where one cell joins them by the separator, or where its path stands in several rows
+    with other labels; then labels are float32 (N, K) for the whole table.
 
     Raises:
         InputError: a column is missing, a cell is empty, a split is unknown or differs between rows of one picture.

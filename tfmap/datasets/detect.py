@@ -89,8 +89,8 @@ def _of_file(path: Path) -> str:
     format = path.suffix.lower().lstrip(".")
     if format not in ("csv", "npz"):
         raise InputError(
-            f"datasets: {path} is no data set: expected a folder, a .csv or a .npz file. If it is a CSV file by another "
-            "name, set datasets.format to csv."
+            f"datasets: {path} is no data set: expected a folder, a .csv or a .npz file. If it is a CSV file by "
+            "another name, set datasets.format to csv."
         )
     return format
 

@@ -31,7 +31,13 @@ _SETTLED = 2_000_000_000  # ns; a file changed twice within the clock's tick wou
 
 
 class Verdict(NamedTuple):
-    """What is known of one picture: 32 hex digits of its content, whether it is odd, why it cannot be read ("" if it can)."""
+    """What is known of one picture.
+
+    Attributes:
+        digest: 32 hex digits that stand for its bytes.
+        odd: whether only Pillow reads it rightly.
+        reason: why it cannot be read, "" if it can.
+    """
 
     digest: str
     odd: bool

@@ -31,13 +31,13 @@ def split(
 ) -> np.ndarray:
     """The part that each picture belongs to.
 
-    A picture's place in [0, 1) is the hash of its content and the seed: below `test_fraction` it is a test picture, in the
-    next `val_fraction` a val picture, else a train picture. So a picture never changes side when others come or go, and
-    equal pictures stand on the same side.
+    A picture's place in [0, 1) is the hash of its content and the seed: below `test_fraction` it is a test picture, in
+    the next `val_fraction` a val picture, else a train picture. So a picture never changes side when others come or go,
+    and equal pictures stand on the same side.
 
-    One exception, for small classes: each class with two or more distinct pictures keeps at least one in train and one in
-    val (if `val_fraction` > 0), the one whose place is nearest. Where pictures have several labels it does not hold, as
-    one picture belongs to several classes.
+    One exception, for small classes: each class with two or more distinct pictures keeps at least one in train and one
+    in val (if `val_fraction` > 0), the one whose place is nearest. Where pictures have several labels it does not hold,
+    as one picture belongs to several classes.
 
     Args:
         digests: N content digests.

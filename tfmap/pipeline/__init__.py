@@ -1,7 +1,7 @@
 """Source -> tf.data batches of uint8 pictures, all of one size.
 
-Row numbers flow through one `map`: step -> rows (`order`) -> pictures (`reader`, or `cache`) -> batch. There is no shuffle
-buffer, no interleave and no state, so a training can start at any step of any epoch.
+The data flow: step -> rows (`order`) -> pictures (`reader`, or `cache`) -> batch. A batch is a function of its step,
+without a shuffle buffer or other state, so a training can start at any step of any epoch.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 import tensorflow as tf
@@ -43,8 +44,8 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches of a split.
 
-    Training: the order of epoch e is a permutation that follows from (seed, e); a last, incomplete batch is left out (its
-    pictures come in other epochs). Evaluation: in order, the last batch filled up with black pictures of weight 0.
+    Training: the order of epoch e is a permutation that follows from (seed, e); a last, incomplete batch is left out
+    (its pictures come in other epochs). Evaluation: in order, the last batch filled up with black pictures of weight 0.
 
     A picture that cannot be read any more is black and has weight 0; it is logged and listed by `lost(split)`. Reading
     stops with an InputError's text where a whole batch (of 8 or more) or more than half of the split is lost.
@@ -65,7 +66,7 @@ def batches(
         cache: keep the resized pictures "memory" or "disk" (in $TFMAP_CACHE or ~/.cache/tfmap), or "none"; "auto" is
             memory where they fit in cache_limit_mb and there is no crop.
         cache_limit_mb: what "auto" may take per split, in MB.
-        workers: batches read at the same time; by default TensorFlow tunes it.
+        workers: batches read at the same time; by default one per CPU core, at most 16.
 
     Returns:
         tf.data.Dataset: of dicts. image uint8 (B, H, W, C), 0..255; label int32 (B,) or float32 (B, K); weight float32
@@ -86,11 +87,12 @@ def batches(
         first = epoch * steps_per_epoch(split, batch_size) + step
         last = tf.int64.max if epochs is None else (epoch + epochs) * steps_per_epoch(split, batch_size)
         steps = tf.data.Dataset.range(first, last)
+        choose = partial(order.shuffled, count=len(split), batch_size=batch_size, seed=seed)
     else:
         steps = tf.data.Dataset.range(-(-len(split) // batch_size))
-    make = _maker(split, read, training=training, batch_size=batch_size, seed=seed)
-    made = steps.map(make, workers or tf.data.AUTOTUNE, deterministic=True)
-    return made.with_options(_options()).prefetch(tf.data.AUTOTUNE)
+        choose = partial(order.in_order, count=len(split), batch_size=batch_size)
+    read_batches = read(steps.map(choose), workers).map(_labelled(split, with_id=not training))
+    return read_batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -109,7 +111,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Around a loop over batches: what the pipeline raised within TensorFlow comes out as the InputError that it was."""
+    """Put around a loop over batches: what the pipeline raised within TensorFlow comes out as the InputError it was."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -119,23 +121,18 @@ def clear_errors() -> Iterator[None]:
         raise InputError(found.group(1)) from None
 
 
-def _maker(split: Split, read: Callable, *, training: bool, batch_size: int, seed: int) -> Callable:
+def _labelled(split: Split, *, with_id: bool) -> Callable:
+    """(rows, image, ok) -> batch."""
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
-        ids = None if training else tf.constant(split.ids.tolist())
-    count = len(split)
+        ids = tf.constant(split.ids.tolist()) if with_id else None
 
-    def make(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        if training:
-            rows, epoch = order.shuffled(step, count=count, batch_size=batch_size, seed=seed)
-        else:
-            rows, epoch = order.in_order(step, count=count, batch_size=batch_size)
-        image, ok = read(rows, epoch)
+    def batch(rows: tf.Tensor, image: tf.Tensor, ok: tf.Tensor) -> dict[str, tf.Tensor]:
         at = tf.maximum(rows, 0)
-        batch = {"image": image, "label": tf.gather(labels, at), "weight": tf.cast(ok, tf.float32)}
-        return batch if training else batch | {"id": tf.where(rows >= 0, tf.gather(ids, at), "")}
+        made = {"image": image, "label": tf.gather(labels, at), "weight": tf.cast(ok, tf.float32)}
+        return made | {"id": tf.where(rows >= 0, tf.gather(ids, at), "")} if with_id else made
 
-    return make
+    return batch
 
 
 def _options() -> tf.data.Options:

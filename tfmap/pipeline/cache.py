@@ -23,10 +23,10 @@ _VERSION = 1  # raise it when pictures are prepared otherwise
 _BLOCK = 32  # pictures read at a time while a cache fills
 _SHOW_FROM = 3000  # pictures; a smaller cache is full before a progress bar could be read
 
-Gather = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Read = Callable[[tf.data.Dataset, int | None], tf.data.Dataset]  # as Reader.__call__
 
-# (id of a split, size, channels, how to prepare, kind) -> what gathers rows; a training runs several phases over one split
-_MADE: dict[tuple, Gather] = {}
+# (id of a split, size, channels, prepare, kind) -> what gathers its rows; a training runs several phases over a split
+_MADE: dict[tuple, Read] = {}
 
 
 def megabytes(split: Split, size: tuple[int, int], channels: int) -> float:
@@ -36,8 +36,8 @@ def megabytes(split: Split, size: tuple[int, int], channels: int) -> float:
 
 def cached(
     split: Split, size: tuple[int, int], channels: int, prepare: Callable, kind: str, workers: int | None = None
-) -> Gather:
-    """A function like a Reader that reads nothing any more: rows are gathered from pictures prepared before.
+) -> Read:
+    """What is called like a Reader, but gathers rows of pictures that were prepared before.
 
     Args:
         split: N pictures.
@@ -55,20 +55,20 @@ def cached(
     return _MADE[key]
 
 
-def _in_memory(split: Split, size: tuple[int, int], channels: int, prepare: Callable, workers: int | None) -> Gather:
+def _in_memory(split: Split, size: tuple[int, int], channels: int, prepare: Callable, workers: int | None) -> Read:
     pictures = np.empty((len(split), *size, channels), np.uint8)
     fine = _fill(pictures, Reader(split, size, channels, prepare), workers)
     with tf.device("CPU:0"):
         images, ok = tf.constant(pictures), tf.constant(fine)
 
-    def gather(rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gather(rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         at = tf.maximum(rows, 0)
-        return tf.gather(images, at), tf.gather(ok, at) & (rows >= 0)
+        return rows, tf.gather(images, at), tf.gather(ok, at) & (rows >= 0)
 
-    return gather
+    return _mapping(gather)
 
 
-def _on_disk(split: Split, size: tuple[int, int], channels: int, prepare: Callable, workers: int | None) -> Gather:
+def _on_disk(split: Split, size: tuple[int, int], channels: int, prepare: Callable, workers: int | None) -> Read:
     folder = caches.folder("pixels") / _key(split, size, channels, prepare)
     # ok.npy is written last: where it is, pictures.npy is whole.
     if not (folder / "ok.npy").exists():
@@ -79,11 +79,15 @@ def _on_disk(split: Split, size: tuple[int, int], channels: int, prepare: Callab
         at = np.maximum(rows, 0)
         return images[at], ok[at] & (rows >= 0)
 
-    def gather(rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gather(rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         pictures, fine = tf.numpy_function(take, [rows], (tf.uint8, tf.bool), stateful=False)
-        return tf.ensure_shape(pictures, (*rows.shape, *size, channels)), tf.ensure_shape(fine, rows.shape)
+        return rows, tf.ensure_shape(pictures, (*rows.shape, *size, channels)), tf.ensure_shape(fine, rows.shape)
 
-    return gather
+    return _mapping(gather)
+
+
+def _mapping(gather: Callable) -> Read:
+    return lambda chosen, workers: chosen.map(gather, workers or tf.data.AUTOTUNE, deterministic=True)
 
 
 def _write(folder: Path, split: Split, reader: Reader, shape: tuple[int, ...], workers: int | None) -> None:
@@ -102,10 +106,10 @@ def _fill(pictures: np.ndarray, reader: Reader, workers: int | None) -> np.ndarr
 
     def block(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows = start + tf.range(_BLOCK, dtype=tf.int64)
-        return reader(tf.where(rows < count, rows, -1), tf.constant(0, tf.int64))
+        return tf.where(rows < count, rows, -1), tf.constant(0, tf.int64)
 
-    blocks = tf.data.Dataset.range(0, count, _BLOCK).map(block, workers or tf.data.AUTOTUNE, deterministic=True)
-    for start, (images, ok) in zip(_shown(range(0, count, _BLOCK), count), blocks.prefetch(2), strict=True):
+    blocks = reader(tf.data.Dataset.range(0, count, _BLOCK).map(block), workers).prefetch(2)
+    for start, (_, images, ok) in zip(_shown(range(0, count, _BLOCK), count), blocks, strict=True):
         size = min(_BLOCK, count - start)
         pictures[start : start + size] = images.numpy()[:size]
         fine[start : start + size] = ok.numpy()[:size]

@@ -50,7 +50,7 @@ def cut(image: tf.Tensor, window: Callable) -> tf.Tensor:
 
 
 def random_window(scale: tuple[float, float], seed: tf.Tensor) -> Callable:
-    """A window function: a random part of a picture, of an area in `scale` of the whole and a shape between 3:4 and 4:3.
+    """A window function: a random part of a picture, its area a share in `scale`, its shape between 3:4 and 4:3.
 
     Args:
         scale: smallest and largest share of the area, in (0, 1].

@@ -1,15 +1,15 @@
 """The order of pictures: a pseudo-random permutation of each epoch, by arithmetic.
 
-Nothing is buffered: picture k of epoch e is a function of (seed, e, k), so an order is perfect, costs no memory, and can be
-entered at any step without replay.
+Nothing is buffered: picture k of epoch e is a function of (seed, e, k), so an order is perfect, costs no memory, and can
+be entered at any step without replay.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-# TensorFlow's default of 4 rounds is weak: the orders of two epochs of 1,000,003 correlate 0.94 over their first 100,000
-# indices. With 16 every correlation measured stays below 0.01.
+# TensorFlow's default of 4 rounds is weak: the orders of two epochs of 1,000,003 correlate 0.94 over their first
+# 100,000 indices. With 16 every correlation measured stays below 0.01.
 _ROUNDS = 16
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Callable
 
@@ -56,44 +57,52 @@ class Reader:
             self._images = tf.constant(split.images if split.kind == "pixels" else split.images.tolist())
             self._odd = tf.constant(split.odd)
 
-    def __call__(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Read a batch.
+    def __call__(self, chosen: tf.data.Dataset, workers: int | None = None) -> tf.data.Dataset:
+        """Read batches.
 
         Args:
-            rows: int64 (B,), in [0, N); -1 for none.
-            epoch: int64 (); another epoch, other random parts.
+            chosen: of (rows, epoch): int64 (B,) in [0, N), -1 for none; int64 (), another epoch, other random parts.
+            workers: batches read at the same time; by default one per CPU core, at most 16.
 
         Returns:
-            uint8 (B, H, W, C), and bool (B,) whether the picture could be read.
+            tf.data.Dataset: of (rows, image, ok), in the same order: uint8 (B, H, W, C), and bool (B,) whether the
+            picture could be read.
         """
+        # A data set per batch, because only a data set can step over an element that fails. `interleave` runs them in
+        # parallel; a `map` that drains them (get_single_element) runs one at a time once ops are deterministic.
+        workers = workers or min(os.cpu_count() or 1, 16)
+        read = chosen.interleave(self._by_tensorflow, workers, num_parallel_calls=workers, deterministic=True)
+        return read.map(self._mended, workers, deterministic=True)
+
+    def _by_tensorflow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
+        """One element: rows, epoch, slots int32 (n,) of the batch that TensorFlow could read, their pictures, n <= B."""
         batch_size = rows.shape[0]
-        slots, images = self._by_tensorflow(rows, epoch)
-        shape = (batch_size, *self._size, self._channels)
-
-        def mended() -> tuple[tf.Tensor, tf.Tensor]:
-            missing = tf.sets.difference([tf.range(batch_size)], [slots]).values
-            missing = tf.boolean_mask(missing, tf.gather(rows, missing) >= 0)
-            more, fine = self._by_pillow(tf.gather(rows, missing), epoch)
-            where = tf.concat([slots, missing], 0)[:, tf.newaxis]
-            ok = tf.scatter_nd(where, tf.concat([tf.ones_like(slots, tf.bool), fine], 0), [batch_size])
-            return tf.scatter_nd(where, tf.concat([images, more], 0), shape), ok
-
-        whole = tf.equal(tf.size(slots), batch_size)
-        images, ok = tf.cond(whole, lambda: (images, tf.ones(batch_size, tf.bool)), mended)
-        return tf.ensure_shape(images, shape), tf.ensure_shape(ok, (batch_size,))
-
-    def _by_tensorflow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Slots int32 (n,) of the batch that TensorFlow could read, and their pictures (n, H, W, C), n <= B."""
-        batch_size = rows.shape[0]
-        blank = tf.zeros((*self._size, self._channels), tf.uint8)
-        # A data set within the map, because only a data set can step over an element that fails. Measured, it costs
-        # nothing against mapping single pictures: the batches run in parallel instead.
+        # From slices, even a single one: with deterministic ops, other sources stop `interleave` from running in parallel.
+        last = ([batch_size], tf.zeros((1, *self._size, self._channels), tf.uint8))
         read = tf.data.Dataset.from_tensor_slices((tf.range(batch_size), rows))
         read = read.filter(lambda _, row: row >= 0 and not self._odd[row])
         read = read.map(lambda slot, row: (slot, self._plain(row, epoch))).ignore_errors()
-        read = read.concatenate(tf.data.Dataset.from_tensors((batch_size, blank)))  # so that it is never empty
-        slots, images = read.batch(batch_size + 1).get_single_element()
-        return slots[:-1], images[:-1]
+        read = read.concatenate(tf.data.Dataset.from_tensor_slices(last))  # so that it is never empty
+        return read.batch(batch_size + 1).map(lambda slots, images: (rows, epoch, slots[:-1], images[:-1]))
+
+    def _mended(
+        self, rows: tf.Tensor, epoch: tf.Tensor, slots: tf.Tensor, images: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Rows, pictures and whether they count: with what TensorFlow could not read."""
+        batch_size = rows.shape[0]
+        shape = (batch_size, *self._size, self._channels)
+
+        def mend() -> tuple[tf.Tensor, tf.Tensor]:
+            free = tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [batch_size]) == 0
+            missing = tf.cast(tf.where(free & (rows >= 0))[:, 0], tf.int32)
+            more, fine = self._by_pillow(tf.gather(rows, missing), epoch)
+            where = tf.concat([slots, missing], 0)[:, tf.newaxis]
+            ok = tf.scatter_nd(where, tf.concat([tf.ones_like(slots), tf.cast(fine, tf.int32)], 0), [batch_size]) > 0
+            return tf.scatter_nd(where, tf.concat([images, more], 0), shape), ok
+
+        whole = tf.equal(tf.size(slots), batch_size)
+        images, ok = tf.cond(whole, lambda: (images, tf.ones(batch_size, tf.bool)), mend)
+        return rows, tf.ensure_shape(images, shape), tf.ensure_shape(ok, (batch_size,))
 
     def _plain(self, row: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         window = self._window(row, epoch)
@@ -136,8 +145,8 @@ class Reader:
         if whole_batch or 2 * len(self._lost) > len(self._split):
             name, reason = next(iter(self._lost.items()))
             raise InputError(
-                f"pipeline: {len(self._lost)} of the {len(self._split)} pictures can no longer be read. The first: {name} "
-                f"({reason}). Were the files moved or changed since the data set was loaded?"
+                f"pipeline: {len(self._lost)} of the {len(self._split)} pictures can no longer be read. The first: "
+                f"{name} ({reason}). Were the files moved or changed since the data set was loaded?"
             )
         return ok
 
