@@ -82,7 +82,10 @@ def _literals(part: str, place: _Place) -> tuple[str, list[Any], dict[str | None
 def _bind(op: Op, given: list[Any], named: dict[str | None, Any], place: _Place) -> dict[str, Any]:
     names = list(op.defaults)
     if len(given) > len(names):
-        raise place.error(f"{op.usage} takes {len(names)} arguments, received {len(given)}", "Drop the last ones.")
+        raise place.error(
+            f"{op.usage} takes {len(names)} argument{'s' * (len(names) > 1)}, received {len(given)}",
+            "Drop the last ones.",
+        )
     positional = dict(zip(names, given, strict=False))
     for name in named:
         if name not in names:

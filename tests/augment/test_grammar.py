@@ -1,0 +1,125 @@
+"""Policy strings: what is read, and the text of every refusal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tfmap import augment
+from tfmap.errors import InputError
+
+KNOWN = ", ".join(
+    "brightness color contrast cutmix erase flip hue mix mixup rotate rrc saturation shear shift vflip zoom".split()
+)
+
+
+def read(policy):
+    return [(call.name, call.arguments) for call in augment.parse(policy)]
+
+
+def test_positional_keyword_and_default_arguments():
+    assert read("rrc(0.3,1)| flip |rotate(degrees=5)|erase(.5, area=0.1)") == [
+        ("rrc", {"scale_lo": 0.3, "scale_hi": 1, "ratio": 4 / 3}),
+        ("flip", {"p": 0.5}),
+        ("rotate", {"degrees": 5}),
+        ("erase", {"p": 0.5, "area": 0.1}),
+    ]
+
+
+@pytest.mark.parametrize("policy", ["", "   "])
+def test_empty_is_no_op(policy):
+    assert augment.parse(policy) == ()
+
+
+def test_color_is_short_for_four_ops():
+    assert read("color(.4)") == read("brightness(.4)|contrast(.4)|saturation(.4)|hue(.1)")
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        (
+            "flp|rotate(4)",
+            f"augment: unknown op 'flp' in \"flp|rotate(4)\" (op 1, augment.ops). Known ops: {KNOWN}. "
+            "Did you mean 'flip'?",
+        ),
+        (
+            "flip|",
+            "augment: cannot read '' in \"flip|\" (op 2, augment.ops). Expected a name, or a name with numbers: "
+            '"flip", "rotate(degrees=15)".',
+        ),
+        (
+            "flip|rotate(1, 2)",
+            'augment: rotate(degrees=15) takes 1 argument, received 2 in "flip|rotate(1, 2)" (op 2, augment.ops). '
+            "Drop the last ones.",
+        ),
+        (
+            "erase(area=.1, probability=1)",
+            "augment: erase has no argument 'probability' in \"erase(area=.1, probability=1)\" (op 1, augment.ops). "
+            "Its arguments: p, area.",
+        ),
+        (
+            "rotate(degree=3)",
+            "augment: rotate has no argument 'degree' in \"rotate(degree=3)\" (op 1, augment.ops). "
+            "Its arguments: degrees. Did you mean 'degrees'?",
+        ),
+        (
+            "rotate(1, degrees=3)",
+            "augment: rotate got 'degrees' twice in \"rotate(1, degrees=3)\" (op 1, augment.ops). "
+            "Give it by position or by name.",
+        ),
+        (
+            "rotate('a')",
+            "augment: rotate: degrees must be a number, received 'a' in \"rotate('a')\" (op 1, augment.ops). "
+            "Usage: rotate(degrees=15).",
+        ),
+        (
+            "flip(True)",
+            'augment: flip: p must be a number, received True in "flip(True)" (op 1, augment.ops). Usage: flip(p=0.5).',
+        ),
+        (
+            "rotate(-1)",
+            'augment: rotate: degrees must be in [0, 180], received -1 in "rotate(-1)" (op 1, augment.ops). '
+            "Usage: rotate(degrees=15).",
+        ),
+        (
+            "rrc(0.5, 0.2)",
+            'augment: rrc: scale_hi must be in [0.5, 1], received 0.2 in "rrc(0.5, 0.2)" (op 1, augment.ops). '
+            "Usage: rrc(scale_lo=0.08, scale_hi=1, ratio=1.33333).",
+        ),
+    ],
+)
+def test_a_refusal_says_what_where_and_what_to_do(policy, text):
+    with pytest.raises(InputError) as refused:
+        augment.build(policy)
+    assert str(refused.value) == text
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["rotate(__import__('os').getcwd())", "rotate(10 * 2)", "rotate(*[1])", "os.system('true')", "rotate(**{})", "a b"],
+)
+def test_only_literals_are_read(policy):
+    with pytest.raises(InputError, match="augment: (cannot read|rotate has no argument None)"):
+        augment.parse(policy)
+
+
+def test_a_policy_is_a_string():
+    with pytest.raises(InputError, match=r'must be a string such as "flip\|rotate\(15\)", received \[\'flip\'\]'):
+        augment.parse(["flip"])
+
+
+def test_every_known_op_has_a_line_with_usage_and_range():
+    lines = augment.known_ops()
+    assert ", ".join(lines) == KNOWN
+    for name, line in lines.items():
+        assert line.startswith(f"{name}(")
+        assert "[" in line
+        assert "\n" not in line
+
+
+def test_reading_a_policy_imports_no_keras():
+    code = "import sys, tfmap.augment as a; a.parse('flip'); a.known_ops(); assert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
