@@ -13,7 +13,7 @@ def body(x: keras.KerasTensor) -> keras.KerasTensor:
     paper normalises over neighbouring channels, an operation that phones do not have.
 
     Args:
-        x: float32 (B, H, W, C), normalised; H and W at least 63.
+        x: float32 (B, H, W, C), normalised; H and W at least 67.
 
     Returns:
         (B, h, w, 256), 6x6 for 227x227 pixels.

@@ -167,7 +167,7 @@ def _classic_and_small() -> list[Backbone]:
         "smallest": 8,
     }
     return [
-        Backbone("alexnet", "AlexNet", "alexnet:body", "tf", size=227, smallest=63),
+        Backbone("alexnet", "AlexNet", "alexnet:body", "tf", size=227, smallest=67),
         Backbone("lenet", "Small pictures", "lenet:body", "tf", size=28, smallest=28),
         Backbone("resnet8", arguments={"widths": (16, 32, 64), "blocks": 1}, **small),
         Backbone("resnet20", arguments={"widths": (16, 32, 64), "blocks": 3}, **small),

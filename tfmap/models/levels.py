@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-LEVELS = ("P1", "P2", "P3", "P4", "P5", "head")
+from tfmap.models import LEVELS
 
 _GLOBAL = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 _BORDERS = (layers.ZeroPadding2D, layers.Cropping2D)

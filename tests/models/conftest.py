@@ -1,0 +1,23 @@
+"""Backbones that several tests look at, built once."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from tfmap import models
+from tfmap.models import catalogue
+
+
+@functools.cache
+def _backbone(name):
+    row = catalogue.find(name)
+    size = max(64, row.smallest) if row.family != "Small pictures" else row.size
+    return models.build(name, input_shape=(size, size, 3), weights=None)
+
+
+@pytest.fixture(scope="session")
+def backbone():
+    """Name -> backbone with random weights at the smallest sensible size, one build per session."""
+    return _backbone
