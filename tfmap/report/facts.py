@@ -127,6 +127,5 @@ def text(run: Run, name: str) -> str | None:
 
 def common_folder(paths: Sequence[str]) -> str:
     """The folder, with its last slash, that all paths stand below; "" where there is none."""
-    folders = [path.rpartition("/")[0] + "/" for path in paths]
-    shared = os.path.commonprefix(folders)
+    shared = os.path.commonprefix([path[: path.rfind("/") + 1] for path in paths])
     return shared[: shared.rfind("/") + 1]

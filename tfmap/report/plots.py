@@ -30,6 +30,7 @@ STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
+NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 MOST_NAMED = 10  # curves with a colour and a name of their own
 MOST_NUMBERED = 25  # classes up to which a cell has room for its number
 MOST_TICKED = 60
@@ -40,7 +41,7 @@ def _svg(figure: Figure) -> str:
     with warnings.catch_warnings():
         # matplotlib measures text in its own font; the browser draws it in one that has the glyph
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata=NO_METADATA)
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue().encode()).decode()
 
 
