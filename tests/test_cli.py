@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -265,14 +266,31 @@ def test_what_a_stage_raises_becomes_one_line_and_a_code(capsys, stage, run, err
 
 
 def test_a_full_disk_as_the_system_reports_it():
-    with open("/dev/full", "w") as full:
-        full.write("x")
-        with pytest.raises(OSError, match="No space left") as error:
-            full.flush()
-        assert cli._one_line(error.value).startswith(
-            "the disk is full. Free some space, or write elsewhere with out=RUN;"
-        )
-        full.detach().detach()
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="No space left") as error:
+        full.write(b"x")
+    assert cli._one_line(error.value).startswith("the disk is full. Free some space, or write elsewhere with out=RUN;")
+
+
+def test_tensorflow_starts_without_a_word(monkeypatch, capfd):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    cli._import_quietly()
+    assert capfd.readouterr().err == ""
+    assert "tensorflow" in sys.modules
+
+
+def test_what_is_logged_before_a_failed_import_is_shown(monkeypatch, capfd):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "tensorflow":
+                os.write(2, b"no cuda here\n")
+                raise ImportError("broken installation")
+
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(ImportError, match="broken installation"):
+        cli._import_quietly()
+    assert capfd.readouterr().err == "no cuda here\n"
 
 
 def test_a_bug_of_ours_keeps_its_traceback(stage, run):

@@ -128,12 +128,15 @@ def _check_source(options: dict[str, Any]) -> None:
 
 def _check_names(config: dict[str, Any]) -> None:
     from tfmap import augment
+    from tfmap.compress import recipe
     from tfmap.models import catalogue
     from tfmap.tune import space
 
     if "backbone" in config["model"]:
         catalogue.find(config["model"]["backbone"])
     augment.parse(config["augment"].get("ops", ""))
+    if "recipe" in config["compress"]:
+        recipe.parse(config["compress"]["recipe"])
     if config["tune"].get("space") is not None:
         space.parse(config["tune"]["space"])
 

@@ -32,6 +32,10 @@ train:
   learning_rate: 4e-3
   ema: 0.98
 
+compress:
+  recipe: prune(0.5)
+  epochs: 6
+
 export:
   format: int8
 """

@@ -34,14 +34,14 @@ SECTIONS = {
 
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.
 _FILLED = {
-    "pipeline": {"size", "training", "seed", "epoch", "epochs", "step", "channels", "classes"},
-    "augment": {"classes", "seed"},
+    "pipeline": {"size", "channels", "training", "seed", "epoch", "epochs", "step"},
+    "augment": {"classes"},
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns
-    "train": {"task", "augment", "pipeline", "out", "seed", "callbacks"},
-    "tune": {"config", "out", "seed", "task"},
-    "compress": {"task", "augment", "pipeline", "out", "seed", "classes"},
-    "export": {"classes", "task", "multi_label", "seed"},
-    "verify": {"classes", "task", "multi_label", "seed"},
+    "train": {"task", "augment", "pipeline", "seed", "callbacks"},
+    "tune": {"config", "seed"},
+    "compress": {"task", "augment", "pipeline", "seed"},
+    "export": {"task", "seed"},
+    "verify": {"task"},
 }
 _NAMES = {kind.__name__: kind for kind in (str, int, float, bool, list, tuple, dict)} | {"Literal": Literal}
 REQUIRED = object()

@@ -46,6 +46,7 @@ def run_all(
     a reloaded grid search has lost its place (KeyError), a Bayesian one starts its random numbers over, and a process
     that is killed while it writes leaves half a file.
     """
+    keras_tuner.src.config.DEBUG = False  # or it prints the traceback of every failed trial, whose reason we keep
     with tempfile.TemporaryDirectory() as scratch:
         tuner = _Tuner(source, base, dimensions, results, max_trials=max_trials, directory=scratch)
         with tuner.bar:
@@ -120,7 +121,6 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
         # An interrupt does not come here: its checkpoint is what the next start goes on from.
         shutil.rmtree(self.results.folder(number) / "checkpoints", ignore_errors=True)
-        gc.collect()
         return {
             "trial": number,
             "status": "failed" if reason else "done",
@@ -142,6 +142,7 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         state = folder / "checkpoints" / "last.npz"
         if not (state.exists() and State.load(state).finished):
             keras.backend.clear_session()
+            gc.collect()
             seed = self.results.recipe["seed"]
             runtime.seed_everything(seed)  # a trial comes out the same whichever ran before it
             with runtime.strategy().scope():
