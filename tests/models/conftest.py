@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 
 import pytest
 
@@ -21,3 +22,16 @@ def _backbone(name):
 def backbone():
     """Name -> backbone with random weights at the smallest sensible size, one build per session."""
     return _backbone
+
+
+@pytest.fixture(scope="session")
+def save_as_keras_2():
+    """(model, path) -> a weights file in the format of the published ones."""
+
+    def save(model, path):
+        logger = logging.getLogger("absl")  # Keras logs that this format is legacy; it is what we test
+        logger.disabled, before = True, logger.disabled
+        model.save(path)
+        logger.disabled = before
+
+    return save

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import keras
 import numpy as np
 import pytest
@@ -36,7 +34,7 @@ FAMILIES = FAST + [pytest.param(*family, marks=pytest.mark.slow) for family in S
 
 
 @pytest.mark.parametrize(("name", "function", "module", "arguments"), FAMILIES)
-def test_equals_keras_with_its_preprocessing(name, function, module, arguments, tmp_path, photo):
+def test_equals_keras_with_its_preprocessing(name, function, module, arguments, tmp_path, photo, save_as_keras_2):
     """Through a Keras 2 weights file, as published ones are."""
     original = getattr(keras.applications, function)(
         include_top=False, weights=None, input_shape=(75, 75, 3), **arguments
@@ -62,13 +60,6 @@ def make_lively(model):
         if isinstance(layer, keras.layers.Normalization) and layer.weights:
             layer.load_own_variables({"0": _MEAN, "1": _VARIANCE, "2": np.array(0)})
             layer.finalize_state()
-
-
-def save_as_keras_2(model, path):
-    logger = logging.getLogger("absl")  # Keras logs that this format is legacy; it is what we test
-    logger.disabled, before = True, logger.disabled
-    model.save(path)
-    logger.disabled = before
 
 
 def test_numbered_layers_start_at_one(backbone):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -37,7 +39,9 @@ def offline(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path / "models"
+    urllib.request.install_opener(None)  # it remembers the proxies of its first use
+    yield tmp_path / "models"
+    urllib.request.install_opener(None)
 
 
 def test_embedded_weights_give_the_published_features(golden, embedded):
@@ -71,8 +75,8 @@ def test_backbone_out_of_a_trained_classifier(tmp_path):
     assert_same_weights(backbone, model)
 
 
-def assert_same_weights(backbone, source):
-    for layer in backbone.layers:
+def assert_same_weights(backbone, source, skip=0):
+    for layer in backbone.layers[skip:]:
         for ours, theirs in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -152,10 +156,25 @@ def test_cached_file_that_is_cut_short_is_named(offline):
         models.build("mobilenet_v1_050")
 
 
-def test_cached_file_is_used(offline, backbone):
+def test_cached_file_is_used(offline, save_as_keras_2):
     """Put there by hand: what the error above tells people to do."""
-    source = backbone("mobilenet_v1_050")
+    original = keras.applications.MobileNet((32, 32, 3), alpha=0.5, include_top=False, weights=None)
     offline.mkdir()
-    source.save_weights(offline / "own.weights.h5")
-    (offline / "own.weights.h5").rename(offline / catalogue.find("mobilenet_v1_050").file)
-    assert_same_weights(models.build("mobilenet_v1_050", input_shape=(32, 32, 3)), source)
+    save_as_keras_2(original, offline / catalogue.find("mobilenet_v1_050").file)
+    assert_same_weights(models.build("mobilenet_v1_050", input_shape=(64, 64, 3)), original, skip=2)
+
+
+def test_file_with_a_head(tmp_path, save_as_keras_2):
+    original = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=4)
+    save_as_keras_2(original, tmp_path / "head.h5")
+    backbone = models.build("mobilenet_v1_025", input_shape=(32, 32, 3), weights=str(tmp_path / "head.h5"))
+    assert_same_weights(backbone, original, skip=2)
+
+
+def test_published_file_of_another_network(tmp_path, save_as_keras_2):
+    original = keras.applications.MobileNet((32, 32, 3), alpha=0.5, include_top=False, weights=None)
+    save_as_keras_2(original, tmp_path / "half.h5")
+    with pytest.raises(InputError, match=r"conv1/kernel is \(3, 3, 3, 8\), the file has \(3, 3, 3, 16\)"):
+        models.build("mobilenet_v1_025", input_shape=(32, 32, 3), weights=str(tmp_path / "half.h5"))
+    with pytest.raises(InputError, match=r"does not fit mobilenet_v2_035 .*135 arrays, expected 260"):
+        models.build("mobilenet_v2_035", input_shape=(32, 32, 3), weights=str(tmp_path / "half.h5"))

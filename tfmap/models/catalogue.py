@@ -79,7 +79,9 @@ def _inception() -> list[Backbone]:
     common = {"family": "Inception and Xception", "size": 299}
     return [
         _ordered("inception_v3", "InceptionV3", "tf", "inception_v3", "MIT", smallest=75, **common),
-        _ordered("inception_resnet_v2", "InceptionResNetV2", "tf", "inception_resnet_v2", "MIT", smallest=75, **common),
+        _ordered(
+            "inception_resnet_v2", "InceptionResNetV2", "tf", "inception_resnet_v2", "Apache-2.0", smallest=75, **common
+        ),
         _ordered("xception", "Xception", "tf", "xception", "MIT", smallest=71, **common),
     ]
 

