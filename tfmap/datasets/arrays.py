@@ -26,11 +26,7 @@ def read_npz(file: Path) -> Listing:
     Raises:
         InputError: an array is missing, or has a wrong dtype, shape or value.
     """
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, zlib.error, AttributeError) as error:
-        raise InputError(f"datasets: {file} is no .npz file of plain arrays: {error}") from error
+    arrays = _load_npz(file)
     pairs = {}
     for part in _PARTS:
         names = [f"x_{part}", f"y_{part}"]
@@ -69,6 +65,15 @@ def read_idx(folder: Path) -> Listing:
             )
     named = next((folder / name for name in _CLASS_FILES if (folder / name).is_file()), None)
     return _listing(folder, pairs, named.read_text(encoding="utf-8").splitlines() if named else None)
+
+
+def _load_npz(file: Path) -> dict[str, np.ndarray]:
+    try:
+        # Opened here, because np.load leaves the file open when it fails.
+        with open(file, "rb") as data, np.load(data, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except (ValueError, TypeError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise InputError(f"datasets: {file} is no .npz file of plain arrays.") from error
 
 
 def _idx_file(folder: Path, part: str, kind: str) -> Path | None:

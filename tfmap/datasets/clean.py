@@ -66,7 +66,7 @@ def imbalance(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
     small, large = int(np.argmin(counts)), int(np.argmax(counts))
     if counts[large] < _IMBALANCE_FROM * counts[small]:
         return []
-    ratio = f"{counts[large] / counts[small]:.1f} times" if counts[small] else "while"
+    ratio = f"{counts[large] / counts[small]:.1f} times" if counts[small] else "against"
     return [f"{classes[large]} has {counts[large]} pictures, {ratio} {classes[small]} with {counts[small]}"]
 
 

@@ -18,8 +18,8 @@ Row = tuple[bytes, list[int], str]  # encoded picture, labels, id
 def read(name: str, *, data_dir: str | None = None, download: bool = False) -> Listing:
     """Read a whole data set into memory, its pictures still encoded.
 
-    The pictures are those of the one image feature; labels are those of the one class label, or of the one list of class
-    labels (several labels a picture). Pictures without a label (-1) are left out.
+    The pictures are those of the one image feature; labels are those of the one class label, or of the one list of
+    class labels (several labels a picture). Pictures without a label (-1) are left out.
 
     Args:
         name: name, with the config behind a slash where there is one.
@@ -68,8 +68,8 @@ def _prepare(name: str, builder: tfds.core.DatasetBuilder, download: bool) -> No
         return
     if not download:
         raise InputError(
-            f"datasets: tfds:{name} is not on this machine (looked in {builder.data_dir}). Set datasets.download to true "
-            "to fetch it, or datasets.data_dir to where it is."
+            f"datasets: tfds:{name} is not on this machine (looked in {builder.data_dir}). Set datasets.download to "
+            "true to fetch it, or datasets.data_dir to where it is."
         )
     try:
         builder.download_and_prepare()
@@ -102,9 +102,7 @@ def _splits(name: str, builder: tfds.core.DatasetBuilder) -> list[tuple[str, str
     """(its split, our part). Other splits, such as "unlabelled" or corrupted test sets, are not read."""
     found = [(split, PARTS[split]) for split in builder.info.splits if split in PARTS]
     if "train" not in [part for _, part in found]:
-        raise InputError(
-            f"datasets: tfds:{name} has no train split, only {', '.join(builder.info.splits) or 'none'}."
-        )
+        raise InputError(f"datasets: tfds:{name} has no train split, only {', '.join(builder.info.splits) or 'none'}.")
     return found
 
 

@@ -1,7 +1,7 @@
 """The order of pictures: a pseudo-random permutation of each epoch, by arithmetic.
 
-Nothing is buffered: picture k of epoch e is a function of (seed, e, k), so an order is perfect, costs no memory, and can
-be entered at any step without replay.
+Nothing is buffered: picture k of epoch e is a function of (seed, e, k), so an order is perfect, costs no memory, and
+can be entered at any step without replay.
 """
 
 from __future__ import annotations

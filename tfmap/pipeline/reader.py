@@ -75,9 +75,10 @@ class Reader:
         return read.map(self._mended, workers, deterministic=True)
 
     def _by_tensorflow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
-        """One element: rows, epoch, slots int32 (n,) of the batch that TensorFlow could read, their pictures, n <= B."""
+        """One element: rows, epoch, slots int32 (n,) of the batch that TensorFlow could read, and their pictures."""
         batch_size = rows.shape[0]
-        # From slices, even a single one: with deterministic ops, other sources stop `interleave` from running in parallel.
+        # From slices, even a single one: with deterministic ops, other sources keep `interleave` from running in
+        # parallel (measured: 17 pictures at a time with it, 1 without).
         last = ([batch_size], tf.zeros((1, *self._size, self._channels), tf.uint8))
         read = tf.data.Dataset.from_tensor_slices((tf.range(batch_size), rows))
         read = read.filter(lambda _, row: row >= 0 and not self._odd[row])

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from tfmap.datasets import load
+from tfmap.errors import InputError
+
+
+def test_unknown_format():
+    with pytest.raises(InputError, match=r"datasets.format must be one of folder, csv, .*, received 'foldr'\. Did you mean"):
+        load("sample:trash", format="foldr")
+
+
+def test_unknown_sample():
+    with pytest.raises(InputError, match=r"unknown sample 'trahs'\. Samples: trash\. Did you mean 'trash'\?"):
+        load("sample:trahs")
+
+
+def test_a_file_of_another_kind(tmp_path):
+    (tmp_path / "a.txt").write_text("path,label\n")
+    with pytest.raises(InputError, match=r"a.txt is no data set: expected a folder, a .csv or a .npz file\. If it is a CSV"):
+        load(str(tmp_path / "a.txt"))
+
+
+def test_format_that_does_not_fit(tmp_path):
+    (tmp_path / "a.csv").write_text("path,label\n")
+    with pytest.raises(InputError, match=r"datasets.format 'folder' wants a folder, received the file .*a.csv"):
+        load(str(tmp_path / "a.csv"), format="folder")
+    with pytest.raises(InputError, match=r"datasets.format 'npz' wants a file, received the folder"):
+        load(str(tmp_path), format="npz")
+
+
+def test_format_wins_over_the_suffix(tmp_path):
+    (tmp_path / "a.txt").write_text("path,label\n")
+    with pytest.raises(InputError, match="a.txt has no rows"):
+        load(str(tmp_path / "a.txt"), format="csv")
+
+
+def test_a_home_folder_is_expanded(fill, monkeypatch):
+    folder = fill({"a/1.jpg": 0, "a/2.jpg": 1, "b/1.jpg": 2, "b/2.jpg": 3})
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert load("~/data").classes == ("a", "b")
