@@ -10,8 +10,9 @@ import pytest
 from tfmap import augment
 from tfmap.errors import InputError
 
-KNOWN = ", ".join(
-    "brightness color contrast cutmix erase flip hue mix mixup rotate rrc saturation shear shift vflip zoom".split()
+KNOWN = (
+    "brightness, color, contrast, cutmix, erase, flip, hue, mix, mixup, "
+    "rotate, rrc, saturation, shear, shift, vflip, zoom"
 )
 
 

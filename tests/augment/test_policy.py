@@ -23,7 +23,7 @@ def difference(a, b):
     return np.abs(np.asarray(a, "float64") - np.asarray(b, "float64"))
 
 
-@pytest.mark.parametrize("op", [*augment.known_ops(), EVERYTHING])
+@pytest.mark.parametrize("op", augment.known_ops())
 def test_every_op_keeps_the_batch_contract(op, batch):
     before = {key: value.copy() for key, value in batch.items()}
     new = augment.build(op, classes=6)(batch, SEED)
@@ -100,9 +100,7 @@ def test_labels_and_weights_are_the_shares_of_the_pixels(op):
     label = np.asarray(new["label"])
     np.testing.assert_allclose(label.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(np.asarray(new["weight"]), label @ weight, atol=1e-5)
-    # two rounds of mixing correlate pixels and shares, so only the first two moments of one round are exact
-    tolerance = 8.0 if "|" in op else 1e-2
-    np.testing.assert_allclose(np.asarray(new["image"]).mean(axis=(1, 2, 3)), label @ values, atol=tolerance)
+    np.testing.assert_allclose(np.asarray(new["image"]).mean(axis=(1, 2, 3)), label @ values, atol=1e-2)
     partners = {tuple(np.flatnonzero(row > 0)) for row in label}
     assert all(len(who) <= 3 for who in partners)
     assert any(len(who) >= 2 for who in partners)
@@ -155,7 +153,7 @@ def test_one_channel_and_a_batch_of_any_size(batch):
         (
             "color",
             {"image": np.zeros((8, 4, 4, 1), "uint8")},
-            r"augment: brightness, contrast, saturation, hue needs 3 channels, received image of shape \(8, 4, 4, 1\)\.",
+            r"augment: brightness, contrast, saturation, hue needs 3 channels, received image of shape \(8, 4, 4, 1\)",
         ),
         (
             "flip|hue",

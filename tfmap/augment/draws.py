@@ -14,6 +14,9 @@ from tfmap import maps
 
 Tensor = Any
 
+# Numbers per picture that are drawn at once: each call of a generator adds a program of its own to compile.
+_ROWS = 32
+
 
 class Seeds(keras.random.SeedGenerator):
     """A seed for every draw, folded out of one seed tensor.
@@ -51,6 +54,7 @@ class Draw:
         self.size = (image.shape[1], image.shape[2])
         self._image = image
         self._seeds = Seeds(seed)
+        self._drawn = 0
 
     @property
     def grey(self) -> Tensor:
@@ -61,9 +65,12 @@ class Draw:
 
     def uniform(self, low: float, high: float) -> Tensor:
         """float32 (B,) in [low, high)."""
-        # Not keras.random.uniform: its floats differ between TensorFlow's own kernels and XLA, its integers do not.
-        bits = keras.random.randint((self.count,), 0, 2**24, seed=self._seeds)
-        return low + (high - low) * (ops.cast(bits, "float32") * 2.0**-24)
+        row = self._drawn % _ROWS
+        if row == 0:
+            # Not keras.random.uniform: its floats differ between TensorFlow's own kernels and XLA, its integers do not.
+            self._table = keras.random.randint((_ROWS, self.count), 0, 2**24, seed=self._seeds)
+        self._drawn += 1
+        return low + (high - low) * (ops.cast(self._table[row], "float32") * 2.0**-24)
 
     def log_uniform(self, ratio: float) -> Tensor:
         """float32 (B,) in [1 / ratio, ratio), as likely above 1 as below."""

@@ -143,7 +143,5 @@ def _as_seed(seed: Tensor | tuple[int, int]) -> Tensor:
     if isinstance(seed, list | tuple):
         seed = ops.stack([ops.cast(np.int64(part) if isinstance(part, int) else part, "uint32") for part in seed])
     if tuple(seed.shape) != (2,):
-        raise InputError(
-            f"augment: seed must be two integers such as (seed, step), received shape {tuple(seed.shape)}."
-        )
+        raise InputError(f"augment: seed must be two integers, (seed, step), received shape {tuple(seed.shape)}.")
     return ops.cast(seed, "uint32")
