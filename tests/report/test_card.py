@@ -42,7 +42,7 @@ def test_each_part_says_what_the_files_say():
         "lenet, 1,234 parameters in all, pictures of 48 x 48 x 3; initial weights: none" in found["Model and training"]
     )
     assert "7 epochs with seed 3" in found["Model and training"]
-    assert "pictures: 120 training, 50 validation pictures. 1 files were left out" in found["Data"]
+    assert "pictures: 120 training, 50 validation pictures. Files left out: 1;" in found["Data"]
     assert "Validation (50 pictures): accuracy 92.0%" in found["Metrics"]
     assert "Weakest class: dog is found in 60.0% of its 10 validation pictures." in found["Limits"]
     assert "Fewer than 30 validation pictures, so known only roughly: dog." in found["Limits"]

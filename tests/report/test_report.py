@@ -8,9 +8,10 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
-from tfmap import report, runs
+from tfmap import report, runs, scores
 from tfmap.errors import InputError
 
 EVERY = ["artefacts", "card", "verify", "training", "split-val", "split-test"]
@@ -129,14 +130,19 @@ def test_a_section_is_there_only_if_its_file_is(bare, names):
     assert sections(bare) == [section for section in EVERY if section not in SECTIONS[names]]
 
 
-def test_compress_json_has_a_section_whatever_is_in_it(bare):
-    steps = [{"step": "prune", "sparsity": 0.5, "kept": True, "note": None}]
-    bare.write_json("compress.json", {"recipe": "prune(0.5)", "steps": steps, "sizes": [1, 2], "empty": []})
+def test_compression_shows_its_settings_curves_and_zeros(bare):
+    history = [
+        {"step": "prune", "epoch": 1, "loss": 0.5, "val_loss": 0.6, "seconds": 1.5},
+        {"step": "qat", "epoch": 1, "loss": 0.4, "val_loss": 0.5, "seconds": 1.5},
+    ]
+    found = {"weights": 100, "sparsity": {"<stem>": 0.5}, "recipe": "prune(0.5)|qat", "history": history}
+    bare.write_json("compress.json", found)
     bare.file("compressed.keras").write_bytes(bare.file("model.keras").read_bytes())
     assert sections(bare) == [*EVERY[:3], "compress", *EVERY[3:]]
     text = bare.file("report.html").read_text()
-    for expected in ("prune(0.5)", "Keras, compressed", "<td>yes</td>", "1 × 2"):
+    for expected in ("prune(0.5)|qat", "Keras, compressed", '&lt;stem&gt;</th><td class="n">50.0%'):
         assert expected in text
+    assert text.count("<b>Loss.</b>") == 2
 
 
 def test_a_run_whose_data_has_moved_says_so(bare):
@@ -158,6 +164,24 @@ def test_names_from_the_data_are_shown_not_run(bare):
     assert any("&lt;b&gt;x&lt;/b&gt;&amp;" in plot for plot in plots)
     assert not any("<b>x" in plot for plot in plots)
     assert Page(text).open == []
+
+
+def test_several_labels_a_picture_have_no_confusion_matrix(bare):
+    with np.load(bare.file("predictions.npz")) as arrays:
+        probabilities, ids = arrays["val_probabilities"], arrays["val_ids"]
+        truths = (probabilities > 0.4).astype("float32")
+        truths[:3] = 1
+    classes = bare.read_json("data.json")["classes"]
+    bare.file("verify.json").unlink()
+    np.savez(bare.file("predictions.npz"), val_probabilities=probabilities, val_truths=truths, val_ids=ids)
+    metrics = scores.multi_label(probabilities, truths, classes)
+    bare.write_json("metrics.json", {"model": "model.keras", "classes": classes, "splits": {"val": metrics}})
+    bare.write_json("mistakes.json", {"val": scores.worst(probabilities, truths, ids, classes)})
+    text = report.report(bare).read_text()
+    assert "Confusion matrix" not in text
+    assert "every label right" in text
+    assert "validation map" in text
+    assert f"{len(scores.worst(probabilities, truths, ids, classes))} of " in text
 
 
 def test_findings_and_skipped_files_are_listed_up_to_a_limit(bare):
@@ -216,7 +240,7 @@ def test_the_command_says_where_the_report_is(bare, capsys):
 def test_chromium_shows_the_report_without_a_network(html, full, tmp_path, width):
     picture = tmp_path / "page.png"
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    flags = ["--no-first-run", f"--user-data-dir={tmp_path}/profile", f"--window-size={width},3000"]
+    flags = ["--no-first-run", f"--user-data-dir={tmp_path}/profile", f"--window-size={width},9000"]
     page = f"file://{full.file('report.html').resolve()}"
     subprocess.run([*command, *flags, f"--screenshot={picture}", page], check=True, capture_output=True, timeout=120)
     from PIL import Image

@@ -20,21 +20,21 @@ def readable_size(count: int) -> str:
 
 
 def collect(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the headline table; accuracies are those of the validation split, on which files are compared.
+    """Rows of the headline table; scores are those of the validation split, on which files are compared.
 
     Args:
         run: the run folder.
         metrics: split -> numbers, of model.keras.
 
     Returns:
-        list: dicts of "name", "file", "bytes", "gzip" (bytes), "ratio" (times smaller than the Keras file), "accuracy",
-            "latency" (ms, median, one thread) and "note"; None where nothing was measured.
+        list: dicts of "name", "file", "bytes", "gzip" (bytes), "ratio" (times smaller than the Keras file), "score"
+            (of `metric`), "latency" (ms, median, one thread) and "note"; None where nothing was measured.
     """
     verify = facts.read(run, "verify.json") or {}
     against = verify.get("against")
-    scored = {against: verify["keras"]["accuracy"]} if against else {}
+    scored = {against: verify["metric"]["keras"]} if against else {}
     if "val" in metrics:
-        scored["model.keras"] = metrics["val"]["accuracy"]
+        scored["model.keras"] = metrics["val"][metric(metrics)]
     rows = [_keras(run, "model.keras", "Keras, as trained", scored)]
     if run.has("compressed.keras"):
         rows.append(_keras(run, "compressed.keras", "Keras, compressed", scored))
@@ -46,7 +46,7 @@ def collect(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _keras(run: Run, name: str, title: str, scored: Mapping[str, float]) -> dict[str, Any]:
-    return {**_file(run.file(name), title), "accuracy": scored.get(name), "latency": None, "note": ""}
+    return {**_file(run.file(name), title), "score": scored.get(name), "latency": None, "note": ""}
 
 
 def _file(path: Path, title: str) -> dict[str, Any]:
@@ -58,48 +58,66 @@ def _file(path: Path, title: str) -> dict[str, Any]:
 def _float(verify: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": "LiteRT, float32",
-        "file": "not kept",
+        "file": "made by verify",
         "bytes": verify["float32"]["bytes"],
         "gzip": verify["float32"]["gzip_bytes"],
-        "accuracy": None,
+        "score": None,
         "latency": verify["latency_ms"]["1"]["float32"]["median"],
-        "note": "the yardstick of verify",
+        "note": "",
     }
 
 
 def _lite(run: Run, verify: Mapping[str, Any]) -> dict[str, Any]:
     row = _file(run.file("model.tflite"), "LiteRT")
     if not verify:
-        return {**row, "accuracy": None, "latency": None, "note": "not verified yet"}
+        return {**row, "score": None, "latency": None, "note": "not verified yet"}
     return {
         **row,
         "name": f"LiteRT, {verify['file']['format']}",
-        "accuracy": verify["file_metrics"]["accuracy"],
+        "score": verify["metric"]["file"],
         "latency": verify["latency_ms"]["1"]["file"]["median"],
         "note": f"{verify['file']['input']['dtype']} in, {verify['file']['output']['dtype']} out",
     }
 
 
-def cards(rows: list[Mapping[str, Any]], model: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The numbers that a reader looks for first: dicts of "name", "value" and "note"."""
-    found = []
-    for name, row in metrics.items():
-        note = f"{row['examples']:,} pictures, Keras"
-        found.append(_card(f"{facts.SPLIT_NAMES.get(name, name)} accuracy", f"{row['accuracy']:.1%}", note))
+def metric(metrics: Mapping[str, Any]) -> str:
+    """The number by which models are compared: with several labels a picture, always saying no is accurate too."""
+    return "map" if any(row.get("map") is not None for row in metrics.values()) else "accuracy"
+
+
+def cards(rows: list[Mapping[str, Any]], metrics: Mapping[str, Any], verify: Mapping[str, Any] | None) -> list[dict]:
+    """The numbers that a reader looks for first: dicts of "name", "value", "note" and "mark" (yes, no or empty)."""
+    name, found = metric(metrics), []
+    for split, row in metrics.items():
+        found.append(
+            _card(
+                f"{facts.SPLIT_NAMES.get(split, split)} {name}",
+                f"{row[name]:.1%}",
+                f"{row['examples']:,} pictures, Keras",
+            )
+        )
     last = rows[-1]
-    if last["file"] == "model.tflite":
-        note = f"{last['ratio']:.1f} times smaller than model.keras"
-        found.append(_card("file for the phone", readable_size(last["bytes"]), note))
-        if last["accuracy"] is not None:
-            found.append(_card("its accuracy", f"{last['accuracy']:.1%}", "validation, measured in LiteRT"))
-            found.append(_card("its latency", f"{last['latency']:.2f} ms", "median, one thread of this machine"))
-    else:
-        found.append(_card("model.keras", readable_size(rows[0]["bytes"]), "not exported yet"))
-    return [*found, _card("parameters", f"{model['parameters']:,}", f"{model['layers']} layers")][:6]
+    if last["file"] != "model.tflite":
+        return [*found, _card("model.keras", readable_size(rows[0]["bytes"]), "not exported yet")]
+    smaller = f"{last['ratio']:.1f} times smaller than model.keras"
+    found.append(_card("file for the phone", readable_size(last["bytes"]), smaller))
+    if verify:
+        found += [
+            _card(f"its {verify['metric']['name']}", f"{last['score']:.1%}", "validation, in LiteRT"),
+            _card("its latency", f"{last['latency']:.2f} ms", "one thread, this machine"),
+            _verdict_card(verify),
+        ]
+    return found
 
 
-def _card(name: str, value: str, note: str) -> dict[str, str]:
-    return {"name": name, "value": value, "note": note}
+def _verdict_card(verify: Mapping[str, Any]) -> dict[str, str]:
+    note = f"{verify['metric']['drop_points']:.2f} points lost of {verify['metric']['budget']:g} allowed"
+    value, mark = ("passed", "yes") if verify["passed"] else ("failed", "no")
+    return _card("file against model", value, note, mark)
+
+
+def _card(name: str, value: str, note: str, mark: str = "") -> dict[str, str]:
+    return {"name": name, "value": value, "note": note, "mark": mark}
 
 
 def verdict(verify: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -66,7 +66,7 @@ def _data(data: Mapping[str, Any] | None) -> list[str]:
     what = "labels" if data.get("multi_label") else "pictures"
     found = [f"{data['source']}: {', '.join(sizes)} {what}."]
     if data.get("skipped"):
-        found.append(f"{len(data['skipped'])} files were left out; they are listed under Data.")
+        found.append(f"Files left out: {len(data['skipped'])}; they are listed under Data.")
     return found
 
 

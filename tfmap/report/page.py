@@ -50,18 +50,19 @@ def collect(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
     model, data = facts.model(run), facts.read(run, "data.json")
     metrics = (facts.read(run, "metrics.json") or {}).get("splits", {})
     history, rows = facts.history(run), artefacts.collect(run, metrics)
-    source, note = _source(config)
+    verify, (source, note) = facts.read(run, "verify.json"), _source(config)
     shown = {
         "run": str(run.path),
         "title": run.path.resolve().name,
         "subtitle": _subtitle(config, model, data),
         "artefacts": rows,
-        "cards": artefacts.cards(rows, model, metrics),
+        "metric": artefacts.metric(metrics),
+        "cards": artefacts.cards(rows, metrics, verify),
         "card": model_card(
             {"data": data, "metrics": metrics, "model": _described(config, model), "epochs": len(history)}
         ),
-        "verify": artefacts.verdict(facts.read(run, "verify.json")),
-        "compress": facts.read(run, "compress.json"),
+        "verify": artefacts.verdict(verify),
+        "compress": _compression(facts.read(run, "compress.json")),
         "curves": plots.learning_curves(history),
         "epochs": len(history),
         "splits": _splits(run, metrics, source),
@@ -100,6 +101,16 @@ def _subtitle(config: Mapping[str, Any], model: Mapping[str, Any], data: Mapping
         size,
         *([data["source"]] if data else []),
     ]
+
+
+def _compression(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """compress.json as the page shows it: its settings, its learning curves and the zeros of each layer."""
+    if not found:
+        return None
+    settings = {key: value for key, value in found.items() if key not in ("sparsity", "history")}
+    history = [{**row, "phase": row.get("step", "")} for row in found.get("history", [])]
+    rows = [{key: value for key, value in row.items() if key != "step"} for row in history]
+    return {"settings": settings, "layers": found.get("sparsity", {}), "curves": plots.learning_curves(rows)}
 
 
 def _splits(run: Run, metrics: Mapping[str, Any], source: Source | None) -> list[dict[str, Any]]:
