@@ -1,0 +1,111 @@
+"""Model -> smaller model. `python -m tfmap.compress RUN [compress.key=value …]`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfmap.compress.qat import QuantizedModel
+    from tfmap.runs import Run
+    from tfmap.source import Source
+
+
+def compress(
+    model: keras.Model,
+    source: Source,
+    *,
+    task: str = "classification",
+    seed: int = 0,
+    augment: str = "",
+    pipeline: dict | None = None,
+    watch: Callable[[str, int, dict], None] | None = None,
+    recipe: str = "prune(0.5)",
+    epochs: int = 6,
+    learning_rate: float = 1e-3,
+    teacher_weight: float = 0.5,
+    verbose: bool = True,
+) -> keras.Model | QuantizedModel:
+    """Make a trained classifier smaller while it goes on learning; the model itself is left as it is.
+
+    Args:
+        model: trained Keras 3 model: images (B, H, W, C), values 0..255 -> probabilities (B, K).
+        source: the data it was trained on; needs a split "train", and "val" to choose the best epoch by.
+        task: name of the task.
+        seed: seed of the order and of the augmentation.
+        augment: augmentation policy, as in training.
+        pipeline: keyword arguments of `pipeline.batches`, such as {"batch_size": 64}.
+        watch: called with (step, epoch, numbers) after every epoch.
+        recipe: steps separated by "|": prune(0.5) zeroes half of the weights; qat, the last one, trains with int8
+            rounding. A step may have its own epochs and learning_rate: "prune(0.5, epochs=8)|qat(epochs=2)".
+        epochs: epochs of each step.
+        learning_rate: highest rate of each step.
+        teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1].
+        verbose: print a line an epoch.
+
+    Returns:
+        an ordinary Keras 3 model; or, if the recipe ends in qat, a QuantizedModel: `to_tflite()` gives the int8 file
+        for `export.tflite`, `model` the Keras 3 model with the same weights.
+
+    Raises:
+        InputError: a recipe that cannot be read, a setting out of range, a model with a layer that cannot be carried to
+            Keras 2, or a loss that is no number any more.
+    """
+    from tfmap import augment as augmentation
+    from tfmap import tasks
+    from tfmap.compress import flow
+    from tfmap.compress.finetune import FineTuning
+    from tfmap.compress.recipe import parse
+    from tfmap.train import settings
+    from tfmap.train.feed import Feed
+
+    steps = parse(recipe)
+    settings.check_fits(model, source)
+    how = FineTuning(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        teacher=model,
+        teacher_weight=teacher_weight,
+        policy=augmentation.build(augment, classes=model.output_shape[-1]) if augment else None,
+        multi_label=source.multi_label,
+        seed=seed,
+        verbose=verbose,
+        watch=watch,
+    )
+    feed = Feed(model, source, tasks.get(task), options=pipeline or {}, seed=seed)
+    return flow.run(model, feed, steps, how)
+
+
+def command(config: dict[str, Any], run: Run) -> None:
+    """Write a run's compressed.keras and compress.json, and quantized.tflite if the recipe ends in qat.
+
+    Args:
+        config: sections -> keyword arguments, and task, seed.
+        run: the run folder.
+
+    Raises:
+        FileNotFoundError: the model is not there.
+        InputError: as `compress`.
+    """
+    import keras
+
+    from tfmap import datasets, runtime
+    from tfmap.compress import record
+
+    start, history = time.monotonic(), []
+    runtime.seed_everything(config["seed"])
+    model = keras.saving.load_model(run.need("model.keras"), compile=False)
+    small = compress(
+        model,
+        datasets.load(**config["datasets"]),
+        task=config["task"],
+        seed=config["seed"],
+        augment=config["augment"].get("ops", ""),
+        pipeline=config["pipeline"],
+        watch=lambda step, epoch, numbers: history.append({"step": step, "epoch": epoch, **numbers}),
+        **config["compress"],
+    )
+    record.write(run, small, history, settings=config["compress"], seconds=time.monotonic() - start)

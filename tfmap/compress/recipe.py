@@ -1,0 +1,75 @@
+"""A recipe string -> the steps of a compression. Read without TensorFlow; nothing of the string is ever evaluated."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from tfmap.errors import InputError, did_you_mean
+
+# step -> its arguments, in the order in which they may stand without a name
+STEPS: dict[str, tuple[str, ...]] = {
+    "prune": ("sparsity", "schedule", "keep", "epochs", "learning_rate"),
+    "qat": ("epochs", "learning_rate"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a recipe, such as prune(0.5) -> Step("prune", {"sparsity": 0.5})."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+def parse(recipe: str) -> tuple[Step, ...]:
+    """Read a recipe.
+
+    Args:
+        recipe: steps separated by "|", such as "prune(0.5)|qat" or "prune({'*': 0.5, 'conv_pw_1*': 0.8})".
+
+    Raises:
+        InputError: no step, an unknown one, one that stands twice or behind qat, or arguments it does not have.
+    """
+    steps = tuple(_step(part.strip(), recipe) for part in recipe.split("|")) if recipe.strip() else ()
+    names = [step.name for step in steps]
+    if not steps:
+        raise _error("it is empty", recipe, f"Expected steps such as prune(0.5)|qat. Known steps: {', '.join(STEPS)}.")
+    if len(set(names)) < len(names):
+        raise _error("a step stands twice", recipe, "Expected each step once.")
+    if "qat" in names[:-1]:
+        raise _error("qat must be the last step", recipe, "What comes behind it would undo its rounding.")
+    return steps
+
+
+def _step(part: str, recipe: str) -> Step:
+    name, positional, named = _literals(part, recipe)
+    if name not in STEPS:
+        known = f"Known steps: {', '.join(STEPS)}.{did_you_mean(name, STEPS)}"
+        raise _error(f"unknown step {name!r}", recipe, known)
+    known = STEPS[name]
+    if len(positional) > len(known) or not set(named) <= set(known):
+        raise _error(f"{part} has arguments that it does not know", recipe, f"{name} takes: {', '.join(known)}.")
+    arguments = dict(zip(known, positional, strict=False))
+    if set(arguments) & set(named):
+        raise _error(f"{part} sets an argument twice", recipe, f"{name} takes: {', '.join(known)}.")
+    return Step(name, {**arguments, **named})
+
+
+def _literals(part: str, recipe: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """`prune(0.5, epochs=4)` -> ("prune", [0.5], {"epochs": 4})."""
+    try:
+        node = ast.parse(part, mode="eval").body
+        if isinstance(node, ast.Name):
+            return node.id, [], {}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+            return node.func.id, [ast.literal_eval(argument) for argument in node.args], named
+    except (SyntaxError, ValueError):
+        pass
+    raise _error(f"cannot read {part!r}", recipe, "Expected a name, or a name with literals: qat, prune(0.5).")
+
+
+def _error(what: str, recipe: str, advice: str) -> InputError:
+    return InputError(f'compress: {what} in "{recipe}" (compress.recipe). {advice}')
