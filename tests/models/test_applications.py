@@ -18,9 +18,9 @@ FAST = [
     ("mobilenet_v3_small", "MobileNetV3Small", "mobilenet_v3", {}),
     ("efficientnet_b0", "EfficientNetB0", "efficientnet", {}),
     ("efficientnet_v2_b0", "EfficientNetV2B0", "efficientnet_v2", {}),
-    ("convnext_tiny", "ConvNeXtTiny", "convnext", {}),
 ]
 SLOW = [
+    ("convnext_tiny", "ConvNeXtTiny", "convnext", {}),
     ("resnet50", "ResNet50", "resnet", {}),
     ("resnet50_v2", "ResNet50V2", "resnet_v2", {}),
     ("densenet121", "DenseNet121", "densenet", {}),

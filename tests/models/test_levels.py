@@ -10,6 +10,8 @@ from tfmap import models
 from tfmap.models import LEVELS, levels
 from tfmap.tasks import classification
 
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet50_v2", "convnext_tiny", "xception")]
+
 
 def residual():
     """Strides 1, 2, 4; a shortcut goes round everything at stride 2 but the sum."""
@@ -55,7 +57,7 @@ def test_stages_of_a_classifier():
     assert [name for name, index in found.items() if index == 5] == ["pool", "dropout", "logits", "probabilities"]
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet50_v2", "inception_v3", "convnext_tiny", "xception"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "inception_v3", *SLOW])
 def test_stages_never_fall_along_the_graph(name, backbone):
     model = backbone(name)
     found = models.stages(model)
@@ -69,7 +71,11 @@ def test_stages_never_fall_along_the_graph(name, backbone):
 @pytest.mark.parametrize(
     ("name", "maps"),
     [
-        ("resnet50", ["conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"]),
+        pytest.param(
+            "resnet50",
+            ["conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"],
+            marks=pytest.mark.slow,
+        ),
         ("mobilenet_v2_100", ["block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu", "out_relu"]),
         ("vgg16", ["block3_conv3", "block4_conv3", "block5_conv3", "block5_pool"]),
         pytest.param(

@@ -12,13 +12,19 @@ import pytest
 from tfmap import models
 from tfmap.models import LEVELS, catalogue
 
-# One of each family, and all that build in under a second.
+# What builds in a second, and one of each family that others need; the rest behind `slow`.
 FAST = [
-    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_lite0", "efficientnet_v2_b0",
-    "inception_v3", "lenet", "mobilenet_v1_025", "mobilenet_v1_050", "mobilenet_v2_035", "mobilenet_v3_small",
-    "mobilenet_v4_conv_small", "resnet20", "resnet50", "resnet50_v2", "resnet8", "tfmap_tiny", "vgg16", "xception",
+    "alexnet", "efficientnet_b0", "efficientnet_lite0", "inception_v3", "lenet", "mobilenet_v1_025",
+    "mobilenet_v1_050", "mobilenet_v2_035", "mobilenet_v2_100", "mobilenet_v3_small", "mobilenet_v4_conv_small",
+    "resnet20", "resnet8", "tfmap_tiny", "vgg16",
 ]  # fmt: skip
-EVERY = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in models.names()]
+
+
+def slow(*names):
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+EVERY = FAST + slow(*sorted(set(models.names()) - set(FAST)))
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -46,15 +52,17 @@ def check_maps(model):
     assert model.output[levels[-1]] is model.operations[-1].output
 
 
-@pytest.mark.parametrize("name", ["inception_v3", "mobilenet_v3_small", "efficientnet_b0", "resnet50_v2", "xception"])
+@pytest.mark.parametrize(
+    "name", ["inception_v3", "mobilenet_v3_small", *slow("efficientnet_b0", "resnet50_v2", "xception")]
+)
 def test_layer_names_do_not_count_through_the_process(name, backbone):
     again = models.build(name, input_shape=backbone(name).input_shape[1:], weights=None)
     assert [operation.name for operation in again.operations] == [o.name for o in backbone(name).operations]
 
 
-@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small", "mobilenet_v4_conv_small"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet8", *slow("convnext_tiny", "inception_resnet_v2")])
 def test_saves_and_loads(name, backbone, tmp_path, photo):
-    picture = np.asarray(keras.ops.image.resize(photo[None].astype("float32"), (64, 64)))
+    picture = np.asarray(keras.ops.image.resize(photo[None].astype("float32"), backbone(name).input_shape[1:3]))
     backbone(name).save(tmp_path / "backbone.keras")
     again = keras.saving.load_model(tmp_path / "backbone.keras")
     for level, tensor in backbone(name)(picture, training=False).items():
@@ -72,7 +80,7 @@ def test_saves_and_loads(name, backbone, tmp_path, photo):
         ("lenet", 120 * 84 + 84 + 84 * 10 + 10 - 2 * 25 * 6, 61_706),
         ("mobilenet_v1_025", 256 * 1000 + 1000, 475_544),
         ("mobilenet_v2_100", 1280 * 1000 + 1000, 3_538_984),
-        ("resnet50", 2048 * 1000 + 1000, 25_636_712),
+        pytest.param("resnet50", 2048 * 1000 + 1000, 25_636_712, marks=pytest.mark.slow),
     ],
 )
 def test_published_parameters(name, head, published, backbone):
@@ -88,6 +96,7 @@ def test_published_millions_of_trained_parameters(name, head, millions, backbone
     assert round((trained + head) / 1e6, 2) == millions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "published"), [("efficientnet_lite4", 13.01), ("efficientnet_lite2", 6.09)])
 def test_scaled_lite_has_the_published_size(name, published, backbone):
     trained = sum(int(np.prod(weight.shape)) for weight in backbone(name).trainable_weights)
@@ -100,7 +109,7 @@ def test_grey_pictures():
     assert model.output["P5"].shape == (None, 1, 1, 256)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "convnext_tiny", "resnet50", "efficientnet_v2_b0"])
+@pytest.mark.parametrize("name", ["vgg16", *slow("efficientnet_b0", "convnext_tiny", "resnet50", "efficientnet_v2_b0")])
 def test_grey_pictures_where_normalisation_is_per_channel(name):
     assert models.build(name, input_shape=(32, 32, 1), weights=None).input_shape[-1] == 1
 
