@@ -51,15 +51,12 @@ STAGES = {
 }
 
 
-def demo(config: dict[str, Any], run: Run) -> dict[str, float]:
+def demo(config: dict[str, Any], run: Run) -> None:
     """Run every stage on one config, each through its own command.
 
     Args:
         config: a checked config, as `tfmap.config.check` returns it.
         run: the run folder; stages whose files are there already run again, except a finished training.
-
-    Returns:
-        seconds of each stage.
 
     Raises:
         OverBudget: the file is too far from the model; raised once the report, which shows how far, is written.
@@ -71,7 +68,6 @@ def demo(config: dict[str, Any], run: Run) -> dict[str, float]:
 
     console, verdict = Console(highlight=False), None
     _show_data(console, datasets.load(**config["datasets"]))
-    seconds = {}
     for number, (name, does) in enumerate(STAGES.items(), start=1):
         console.rule(f"{number}/{len(STAGES)}  {name}: {does}", align="left")
         start = time.monotonic()
@@ -79,11 +75,9 @@ def demo(config: dict[str, Any], run: Run) -> dict[str, float]:
             _run(name, config, run, console)
         except OverBudget as error:
             verdict = error
-        seconds[name] = time.monotonic() - start
-        console.print(f"{seconds[name]:.0f} s", style="dim")
+        console.print(f"{time.monotonic() - start:.0f} s", style="dim")
     if verdict:
         raise verdict
-    return seconds
 
 
 def _run(name: str, config: dict[str, Any], run: Run, console: Console) -> None:
@@ -104,13 +98,25 @@ def _show_data(console: Console, source: Any) -> None:
 
 
 def command(config: dict[str, Any], run: Run) -> None:
-    """Run the flow and end with what a mobile team wants to see."""
+    """Run the flow and end with what a mobile team wants to see.
+
+    Raises:
+        OverBudget: the file is too far from the model.
+    """
     from rich.console import Console
 
-    seconds = demo(config, run)
+    from tfmap.errors import OverBudget
+
+    start, verdict = time.monotonic(), None
+    try:
+        demo(config, run)
+    except OverBudget as error:
+        verdict = error
     console = Console(highlight=False, soft_wrap=True)
-    console.print(table(run.read_json("verify.json"), sum(seconds.values())))
+    console.print(table(run.read_json("verify.json"), time.monotonic() - start))
     console.print(f"Report: {run.file('report.html')}\nFor the phone: {run.file('model.tflite')}", markup=False)
+    if verdict:
+        raise verdict
 
 
 def table(found: dict[str, Any], seconds: float) -> Any:

@@ -69,6 +69,11 @@ def explain(stage: str) -> str:
     for section in about.own:
         lines += ["", f"{section}: {signatures.summary(section)}"]
         lines += [line for key in signatures.keys(section).values() for line in _key(key)]
+    if stage == "demo":
+        lines += [
+            "",
+            "Every key of the other stages may be set, such as train.epochs=5; out is runs/demo unless given.",
+        ]
     if about.also:
         lines += ["", f"It also reads {', '.join(about.also)}: see python -m tfmap.train --help."]
     return "\n".join(lines)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tfmap.source import Source, Split
+
+TRASH = Path(__file__).parents[2] / "tfmap" / "datasets" / "samples" / "trash"
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +27,17 @@ def source(photos):
         return Split("pixels", images[rows], labels[rows], ids, np.zeros(rows.sum(), bool))
 
     return Source("photos", ("a", "b", "c", "d", "e", "f"), {"train": split(~held), "val": split(held)})
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of six class folders with eight photographs each."""
+    for folder in TRASH.iterdir():
+        for file in sorted(folder.glob("*.jpg"))[:8]:
+            target = tmp_path / "pictures" / folder.name / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    return tmp_path / "pictures"
 
 
 @pytest.fixture

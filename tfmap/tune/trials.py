@@ -8,6 +8,7 @@ import math
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ def run_all(
     that is killed while it writes leaves half a file.
     """
     keras_tuner.src.config.DEBUG = False  # or it prints the traceback of every failed trial, whose reason we keep
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        # keras-tuner's own old calls, and a Gaussian process that has seen few points: nothing that a user could change
+        for words in (r"(currentThread|getName)\(\) is deprecated", "The optimal value found for dimension"):
+            warnings.filterwarnings("ignore", words)
         tuner = _Tuner(source, base, dimensions, results, max_trials=max_trials, directory=scratch)
         with tuner.bar:
             tuner.search()
