@@ -67,7 +67,7 @@ def demo(config: dict[str, Any], run: Run) -> None:
     from tfmap.errors import OverBudget
 
     console, verdict = Console(highlight=False), None
-    _show_data(console, datasets.load(**config["datasets"]))
+    _show_data(console, datasets.load(**{"seed": config["seed"], **config["datasets"]}))
     for number, (name, does) in enumerate(STAGES.items(), start=1):
         console.rule(f"{number}/{len(STAGES)}  {name}: {does}", align="left")
         start = time.monotonic()

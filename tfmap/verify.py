@@ -210,7 +210,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     options = dict(config["verify"])
     against = {"model": "model.keras", "compressed": "compressed.keras"}[options.pop("against", "model")]
     file, model = run.need("model.tflite"), evaluate.opened(run.need(against))
-    source = datasets.load(**config["datasets"])
+    source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     found = verify(model, file, source.split("val"), classes=source.classes, task=config["task"], **options)
     run.write_json("verify.json", {"against": against, **found})
     _show(found)

@@ -159,7 +159,7 @@ def command(config: dict[str, Any], run: Run) -> None:
 
     options = dict(config["export"])
     path = _chosen(run, options.pop("which", "auto"), options.get("format", "int8"))
-    source = datasets.load(**config["datasets"])
+    source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"]}
     data = tflite(_opened(path), split=source.splits.get("train"), **shared, **options)
     vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
