@@ -115,21 +115,14 @@ def _shape(model: keras.Model | LiteModel) -> dict[str, Any]:
 @contextmanager
 def _bar(total: int, shown: bool) -> Iterable[Any]:
     """A progress bar with the time left; yields the function that moves it by one batch."""
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    console = Console()
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
-        bar = progress.add_task("predict", total=total)
-        yield lambda: progress.advance(bar)
+    console, clocks = Console(), (rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
+    columns = (rich.TextColumn("predict"), rich.BarColumn(), rich.MofNCompleteColumn(), *clocks)
+    with rich.Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bars:
+        bar = bars.add_task("predict", total=total)
+        yield lambda: bars.advance(bar)
 
 
 def evaluate(
@@ -194,7 +187,7 @@ def command(config: Mapping[str, Any], run: Run) -> None:
 
     model = opened(run.need("model.keras"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
-    names = [name for name in SPLITS if name in source.splits and len(source.splits[name])]
+    names = [name for name in SPLITS if len(source.splits.get(name, ()))]
     if not names:
         raise InputError(
             f"evaluate: {source.id} has no validation or test split. Set datasets.val_fraction or "
