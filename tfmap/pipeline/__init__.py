@@ -53,7 +53,8 @@ def batches(
     Args:
         split: N pictures.
         size: (H, W) of the model's input.
-        prepare: (image uint8 (h, w, C), size) -> uint8 (H, W, C), in TensorFlow; the task's resize.
+        prepare: (image uint8 (h, w, C), size) -> uint8 (H, W, C), in TensorFlow ops (AutoGraph is off); the task's
+            resize.
         channels: C of the model's input, 3 or 1.
         training: shuffled and endless, or in order and once.
         batch_size: pictures in a batch, B.
@@ -127,6 +128,7 @@ def _labelled(split: Split, *, with_id: bool) -> Callable:
         labels = tf.constant(split.labels)
         ids = tf.constant(split.ids.tolist()) if with_id else None
 
+    @tf.autograph.experimental.do_not_convert
     def batch(rows: tf.Tensor, image: tf.Tensor, ok: tf.Tensor) -> dict[str, tf.Tensor]:
         at = tf.maximum(rows, 0)
         made = {"image": image, "label": tf.gather(labels, at), "weight": tf.cast(ok, tf.float32)}

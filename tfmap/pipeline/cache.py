@@ -56,14 +56,15 @@ def cached(
 
 
 def _in_memory(split: Split, size: tuple[int, int], channels: int, prepare: Callable, workers: int | None) -> Read:
-    pictures = np.empty((len(split), *size, channels), np.uint8)
+    pictures = np.empty((len(split) + 1, *size, channels), np.uint8)
     fine = _fill(pictures, Reader(split, size, channels, prepare), workers)
     with tf.device("CPU:0"):
         images, ok = tf.constant(pictures), tf.constant(fine)
 
+    @tf.autograph.experimental.do_not_convert
     def gather(rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        at = tf.maximum(rows, 0)
-        return rows, tf.gather(images, at), tf.gather(ok, at) & (rows >= 0)
+        at = tf.where(rows < 0, tf.constant(len(split), tf.int64), rows)
+        return rows, tf.gather(images, at), tf.gather(ok, at)
 
     return _mapping(gather)
 
@@ -72,13 +73,13 @@ def _on_disk(split: Split, size: tuple[int, int], channels: int, prepare: Callab
     folder = caches.folder("pixels") / _key(split, size, channels, prepare)
     # ok.npy is written last: where it is, pictures.npy is whole.
     if not (folder / "ok.npy").exists():
-        _write(folder, split, Reader(split, size, channels, prepare), (len(split), *size, channels), workers)
+        _write(folder, Reader(split, size, channels, prepare), (len(split) + 1, *size, channels), workers)
     images, ok = np.load(folder / "pictures.npy", mmap_mode="r"), np.load(folder / "ok.npy")
 
     def take(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        at = np.maximum(rows, 0)
-        return images[at], ok[at] & (rows >= 0)
+        return images[rows], ok[rows]  # row -1 is the last one, the black picture
 
+    @tf.autograph.experimental.do_not_convert
     def gather(rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         pictures, fine = tf.numpy_function(take, [rows], (tf.uint8, tf.bool), stateful=False)
         return rows, tf.ensure_shape(pictures, (*rows.shape, *size, channels)), tf.ensure_shape(fine, rows.shape)
@@ -90,7 +91,7 @@ def _mapping(gather: Callable) -> Read:
     return lambda chosen, workers: chosen.map(gather, workers or tf.data.AUTOTUNE, deterministic=True)
 
 
-def _write(folder: Path, split: Split, reader: Reader, shape: tuple[int, ...], workers: int | None) -> None:
+def _write(folder: Path, reader: Reader, shape: tuple[int, ...], workers: int | None) -> None:
     with replacing(folder / "pictures.npy") as temporary:
         pictures = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
         fine = _fill(pictures, reader, workers)
@@ -100,10 +101,15 @@ def _write(folder: Path, split: Split, reader: Reader, shape: tuple[int, ...], w
 
 
 def _fill(pictures: np.ndarray, reader: Reader, workers: int | None) -> np.ndarray:
-    """Read all pictures, in order, into uint8 (N, H, W, C); bool (N,) whether each could be read."""
-    count = len(pictures)
-    fine = np.zeros(count, bool)
+    """Read N pictures, in order, into uint8 (N + 1, H, W, C); bool (N + 1,) whether each could be read.
 
+    Picture N is black and never fine: what stands behind the last one of an evaluation.
+    """
+    count = len(pictures) - 1
+    fine = np.zeros(count + 1, bool)
+    pictures[count] = 0
+
+    @tf.autograph.experimental.do_not_convert
     def block(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows = start + tf.range(_BLOCK, dtype=tf.int64)
         return tf.where(rows < count, rows, -1), tf.constant(0, tf.int64)

@@ -9,7 +9,7 @@ import tensorflow as tf
 Size = tuple[int, int]
 
 # Measured on 512x384 JPEG, two cores: 1,620 img/s with TensorFlow's defaults, 1,840-2,520 with these. The pixels differ
-# from the defaults by less than 1 of 255 on average.
+# from Pillow's by 1.1 of 255 on average.
 _FAST = {"dct_method": "INTEGER_FAST", "fancy_upscaling": False}
 _RATIOS = (1, 2, 4, 8)  # what libjpeg can shrink by while it decodes
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 _ROUNDS = 16
 
 
+@tf.autograph.experimental.do_not_convert
 def shuffled(step: tf.Tensor, *, count: int, batch_size: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The rows of training batch `step`, counted over all epochs; what does not fill a batch is left to other epochs.
 
@@ -37,6 +38,7 @@ def shuffled(step: tf.Tensor, *, count: int, batch_size: int, seed: int) -> tupl
     return tf.ensure_shape(rows, (batch_size,)), epoch
 
 
+@tf.autograph.experimental.do_not_convert
 def in_order(step: tf.Tensor, *, count: int, batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The rows of evaluation batch `step`: as they stand, -1 behind the last.
 

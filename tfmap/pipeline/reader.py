@@ -74,6 +74,7 @@ class Reader:
         read = chosen.interleave(self._by_tensorflow, workers, num_parallel_calls=workers, deterministic=True)
         return read.map(self._mended, workers, deterministic=True)
 
+    @tf.autograph.experimental.do_not_convert
     def _by_tensorflow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
         """One element: rows, epoch, slots int32 (n,) of the batch that TensorFlow could read, and their pictures."""
         batch_size = rows.shape[0]
@@ -81,11 +82,12 @@ class Reader:
         # parallel (measured: 17 pictures at a time with it, 1 without).
         last = ([batch_size], tf.zeros((1, *self._size, self._channels), tf.uint8))
         read = tf.data.Dataset.from_tensor_slices((tf.range(batch_size), rows))
-        read = read.filter(lambda _, row: row >= 0 and not self._odd[row])
+        read = read.filter(lambda _, row: (row >= 0) & ~tf.gather(self._odd, tf.maximum(row, 0)))
         read = read.map(lambda slot, row: (slot, self._plain(row, epoch))).ignore_errors()
         read = read.concatenate(tf.data.Dataset.from_tensor_slices(last))  # so that it is never empty
         return read.batch(batch_size + 1).map(lambda slots, images: (rows, epoch, slots[:-1], images[:-1]))
 
+    @tf.autograph.experimental.do_not_convert
     def _mended(
         self, rows: tf.Tensor, epoch: tf.Tensor, slots: tf.Tensor, images: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
