@@ -96,6 +96,15 @@ def test_a_stopped_search_goes_on_as_if_nothing_had_happened(formula, source, tm
     assert strip(cut["trials"]) == strip(whole["trials"])
 
 
+def test_every_trial_says_how_long_the_rest_will_take(formula, source, tmp_path, capsys):
+    tune.search(source, out=tmp_path, algorithm="grid", max_trials=3, space={"model.dropout": [0.3, 0.95, 0.1]})
+    lines = " ".join(capsys.readouterr().err.split()).split(" trial ")
+    assert lines[0].startswith("trial 1: val_accuracy 0.9950 (best 0.9950), 0 s: dropout 0.3; 0 s left")
+    assert lines[1] == "2: failed: MemoryError: no memory left; 0 s left"
+    assert lines[2].startswith("3: val_accuracy 0.7950 (best 0.9950), 0 s: dropout 0.1")
+    assert "left" not in lines[2]
+
+
 def test_more_trials_can_be_asked_for_later(formula, source, tmp_path):
     tune.search(source, out=tmp_path, max_trials=2, space=DROPOUT)
     found = tune.search(source, out=tmp_path, max_trials=5, space=DROPOUT)

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from tfmap import runtime, signatures, tasks, train
 from tfmap.errors import InputError
 from tfmap.source import Source
+from tfmap.train.callbacks import duration
 from tfmap.train.checkpoint import State
 from tfmap.tune.results import Results, short
 from tfmap.tune.space import Dimension, apply
@@ -106,7 +107,8 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         self.bar.update(self.line, description=f"trial {number}", completed=number - 1)
         found = self.results.known(number, drawn) or self._train(number, drawn)
         self.results.add(found)
-        self.bar.console.print(f"  trial {number}: {_told(found, self.results)}", markup=False)
+        left = _left(self.results, self.oracle.max_trials - number)
+        self.bar.console.print(f"  trial {number}: {_told(found, self.results)}{left}", markup=False)
         if found["score"] is None:
             raise keras_tuner.errors.FailedTrialError(found["reason"])
         return {self.results.objective: found["score"]}
@@ -195,6 +197,12 @@ def _score(rows: list[dict[str, str]], results: Results) -> float:
         raise _StopError(f"tune.objective: {name!r} is no column of history.csv. Known: {', '.join(known)}.")
     values = [float(row[name]) for row in rows if row[name]]
     return max(values) if results.direction == "max" else min(values)
+
+
+def _left(results: Results, trials: int) -> str:
+    """How long `trials` more will take, if they are like those that were."""
+    mean = sum(trial["seconds"] for trial in results.trials) / len(results.trials)
+    return f"; {duration(mean * trials)} left" if trials else ""
 
 
 def _told(trial: Mapping[str, Any], results: Results) -> str:
