@@ -71,7 +71,7 @@ def ours(source: tfmap.source.Source, seed: int) -> keras.Model:
 
 
 def plain_keras(source: tfmap.source.Source, seed: int) -> keras.Model:
-    """The way of Keras' transfer learning guide: 4 epochs with a frozen backbone, 6 with everything at a tenth of the rate."""
+    """Keras' transfer learning guide: 4 epochs with a frozen backbone, 6 of everything at a tenth of the rate."""
     keras.utils.set_random_seed(seed)
     body = models.build("mobilenet_v1_025", input_shape=(SIZE, SIZE, 3), weights="imagenet")
     body = keras.Model(body.input, list(body.output.values())[-1])

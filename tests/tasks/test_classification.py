@@ -30,7 +30,9 @@ def test_every_task_has_the_eight_names(name):
 
 
 def test_unknown_task_names_the_known_ones():
-    with pytest.raises(InputError, match=r"unknown task 'clasification'\. Known tasks: .*Did you mean 'classification'"):
+    with pytest.raises(
+        InputError, match=r"unknown task 'clasification'\. Known tasks: .*Did you mean 'classification'"
+    ):
         tasks.get("clasification")
 
 

@@ -198,7 +198,9 @@ def test_patience_ends_the_training(net, source, tmp_path):
 
 def test_a_diverging_training_says_so(net, source):
     net.get_layer("body").set_weights([np.full_like(value, np.nan) for value in net.get_layer("body").get_weights()])
-    with pytest.raises(InputError, match="training diverged: the loss became nan at batch 1. Lower train.learning_rate"):
+    with pytest.raises(
+        InputError, match="training diverged: the loss became nan at batch 1. Lower train.learning_rate"
+    ):
         tfmap.fit(net, source, **QUICK)
 
 
@@ -213,7 +215,9 @@ def test_multi_label_pictures(source):
     splits = {}
     for name, split in source.splits.items():
         rows = np.eye(6, dtype="float32")[split.labels]
-        splits[name] = type(split)(split.kind, split.images, np.maximum(rows, np.roll(rows, 1, 1)), split.ids, split.odd)
+        splits[name] = type(split)(
+            split.kind, split.images, np.maximum(rows, np.roll(rows, 1, 1)), split.ids, split.odd
+        )
     several = Source("several", source.classes, splits, multi_label=True)
     tfmap.fit(model, several, **{**QUICK, "epochs": 2}, class_weights="balanced", augment="mixup(.3)")
     assert np.isfinite(model.predict(source.split("val").images, verbose=0)).all()
