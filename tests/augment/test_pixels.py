@@ -23,7 +23,7 @@ def picture(photo):
 
 @compiled
 def warped(image, matrix):
-    return warp(planes(image), matrix)
+    return warp(image, matrix)
 
 
 def show(picture, matrix):

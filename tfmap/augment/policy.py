@@ -79,18 +79,19 @@ class Policy:
 
     def _touch(self, image: Tensor, draw: Draw) -> Tensor:
         """The one warp and the one colour product: float32 (B, H, W, C), 0..255."""
-        channels = planes(image)
         if geometry := self._of("geometry"):
             matrix = maps.identity(draw.count)
             for call in geometry:
                 matrix = maps.compose(matrix, call.function(draw, **call.arguments))
-            channels = warp(channels, matrix)
+            channels = warp(image, matrix)
+        else:
+            channels = planes(image)
         if colours := self._of("colour"):
             colour = maps.colour_identity(draw.count)
             for call in colours:
                 colour = maps.compose_colours(colour, call.function(draw, **call.arguments))
             channels = recolour(channels, colour)
-        return ops.clip(ops.cast(ops.stack(channels, axis=-1), "float32"), 0.0, 255.0)
+        return ops.clip(ops.stack(channels, axis=-1), 0.0, 255.0)
 
     def _of(self, kind: str) -> list[Call]:
         return [call for call in self.calls if call.kind == kind]
