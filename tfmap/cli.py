@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shlex
 import sys
 import tempfile
 import warnings
@@ -65,7 +66,7 @@ def _run(stage: str, argv: list[str]) -> None:
         _import_quietly()
         importlib.import_module(f"tfmap.{stage}").command(config, run)
     except KeyboardInterrupt:
-        _fail(name, f"interrupted. To go on: python -m tfmap.{stage} {' '.join(argv)}", "stopped", 130)
+        _fail(name, f"interrupted. To go on: python -m tfmap.{stage} {shlex.join(argv)}", "stopped", 130)
     except OverBudget as error:
         _fail(name, _one_line(error), "over budget", 1)
     except (InputError, OSError) as error:
