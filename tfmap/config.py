@@ -172,12 +172,8 @@ def require(config: dict[str, Any], sections: Iterable[str], where: str) -> None
     for section in sections:
         for short, key in signatures.keys(section).items():
             if key.default is signatures.REQUIRED and short not in config[section]:
-                raise InputError(f"{where}: {key.name} is missing ({readable_type(key)}): {key.meaning}")
-
-
-def readable_type(key: signatures.Key) -> str:
-    """The type of a key in the words of a YAML file."""
-    return signatures.readable(key.annotation)
+                kind = signatures.readable(key.annotation)
+                raise InputError(f"{where}: {key.name} is missing ({kind}): {key.meaning}")
 
 
 def dump(config: dict[str, Any]) -> str:
@@ -187,7 +183,7 @@ def dump(config: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, deeply, and small numbers such that PyYAML's `1.0e-05` stays a float for any reader."""
+    """Tuples as lists, deeply."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
