@@ -114,9 +114,9 @@ class Run:
         """
         path = self.file(name)
         if not path.exists():
-            raise FileNotFoundError(
-                f"{path} is missing. Run this stage first: python -m tfmap.{FILES[name]} {self.path}"
-            )
+            stage = FILES[name]
+            arguments = f"{self.path / 'config.yaml'} out={self.path}" if stage == "train" else self.path
+            raise FileNotFoundError(f"{path} is missing. Run this stage first: python -m tfmap.{stage} {arguments}")
         return path
 
     def write_text(self, name: str, text: str) -> Path:

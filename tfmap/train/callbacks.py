@@ -123,7 +123,7 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, state: State, phase: str, *, total: int, steps: int, console: Console | None = None) -> None:
         super().__init__()
         self.state, self.phase, self.total, self.steps = state, phase, total, steps
-        self.console = console or Console(highlight=False, stderr=True)
+        self.console = console or Console(highlight=False, soft_wrap=True, stderr=True)
         self._start = self._shown = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import yaml
 
+from tfmap import config as configs
 from tfmap import runtime
 from tfmap.runs import Run
 from tfmap.source import Source, Split
@@ -15,7 +15,7 @@ from tfmap.source import Source, Split
 
 def write(run: Run, config: Mapping[str, Any], source: Source) -> None:
     """Write config.yaml, data.json, skipped.csv and versions.json, so that a run explains itself."""
-    run.write_text("config.yaml", yaml.safe_dump({**config, "out": str(run.path)}, sort_keys=False))
+    run.write_text("config.yaml", configs.dump({**config, "out": str(run.path)}))
     run.write_json("data.json", describe(source))
     run.write_rows("skipped.csv", ["path", "reason"], [[item.path, item.reason] for item in source.skipped])
     run.write_json("versions.json", runtime.versions())
