@@ -2,7 +2,7 @@
 
     python -m benchmarks.backbones
 
-Builds each backbone once at its default size with random weights; about five minutes and 6 GB on two cores.
+Builds each backbone once at its default size with random weights; a few minutes on two cores.
 """
 
 from __future__ import annotations

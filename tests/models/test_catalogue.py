@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import keras
 import pytest
@@ -50,3 +51,9 @@ def test_row_is_complete(row):
     assert 8 <= row.smallest <= row.size
     assert bool(row.file) == bool(row.url) == bool(row.licence)
     assert row.url.startswith(("https://", "package:")) or row.url in ("embedded", "")
+
+
+def test_docs_list_every_name_and_no_other():
+    """`python -m benchmarks.backbones` writes the page; a new row needs a new page."""
+    page = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == list(catalogue.BACKBONES)
