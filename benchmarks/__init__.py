@@ -1,1 +1,1 @@
-"""One script per claim in README. Each prints its table, writes JSON under benchmarks/results, and names the machine."""
+"""One script per claim in README: each prints its table, writes JSON under benchmarks/results, names the machine."""

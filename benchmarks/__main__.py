@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark that needs no data of yours, one after another; the others are listed with their call."""
+"""`make bench`: every benchmark that needs no data of yours, one after another; the others are listed."""
 
 from __future__ import annotations
 

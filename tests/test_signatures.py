@@ -50,7 +50,7 @@ def test_keys_are_arguments_of_the_function_as_python_sees_it(section):
 
 @pytest.mark.parametrize("section", signatures._FILLED)
 def test_what_the_flow_fills_would_be_a_key_otherwise(section):
-    """A new argument of a simple type is a key unless somebody has said that the flow fills it; no name is left over."""
+    """A new argument of a simple type is a key unless it is listed as filled by the flow; no name is left over."""
     arguments = signatures._arguments(signatures._function(section))
     could = {name for name, kind, default in arguments if signatures._is_simple(kind) and default is not ...}
     assert signatures._FILLED[section] < could

@@ -30,11 +30,10 @@ _FUNCTIONS = {
     "fit": ("tfmap.train", "fit"),
     "InputError": ("tfmap.errors", "InputError"),
 }
-_STAGES = (
-    "datasets", "pipeline", "augment", "models", "tasks", "train",
-    "evaluate", "tune", "compress", "export", "verify", "explain", "report",
-)  # fmt: skip
-__all__ = [*_FUNCTIONS, *_STAGES, "__version__"]
+_STAGES = {
+    *("datasets", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune"),
+    *("compress", "export", "verify", "report", "predict", "demo"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -47,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*_FUNCTIONS, *_STAGES, "__version__"})

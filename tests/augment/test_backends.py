@@ -91,7 +91,7 @@ def run(code, **environment):
 
 @pytest.mark.slow
 def test_jax_backend_eager_and_jitted():
-    pytest.importorskip("jax")
+
     run(JAX, KERAS_BACKEND="jax")
 
 
