@@ -30,6 +30,7 @@ def tflite(
     input_type: Literal["uint8", "float32"] = "uint8",
     batch_size: int = 1,
     samples: int = 200,
+    bias_correction: bool = True,
     name: str = "",
     description: str = "",
     version: str = "1",
@@ -52,6 +53,8 @@ def tflite(
         input_type: uint8 takes a picture's bytes as they are; float32 takes the same values, 0..255, as floats.
         batch_size: pictures per call. Task libraries on phones want 1.
         samples: typical pictures for int8, spread over the classes.
+        bias_correction: take back in the biases what rounding kernels to int8 does to the mean of each channel; seconds
+            of work, no cost in the file.
         name: the model's name in the metadata; default the Keras model's.
         description: one sentence for the metadata; default one that names the number of classes.
         version: the model's version in the metadata.
@@ -66,14 +69,18 @@ def tflite(
         InputError: an unknown format, int8 without training examples, another number of classes than outputs, a model
             with several inputs or without fixed sizes.
     """
-    from tfmap.export import metadata
+    from tfmap.export import convert, metadata
 
     _check(format, which, input_type, batch_size)
     if isinstance(model, bytes):
         converted = _ready(model, format, input_type)
     else:
         metadata.check_labels(classes, model.output_shape[-1])  # before minutes of conversion
-        converted = _converted(model, format, split, task, samples, seed, batch_size=batch_size, input_type=input_type)
+        file = {"batch_size": batch_size, "input_type": input_type}
+        if format == "int8":
+            converted = _int8(model, split, task, samples, seed, correct=bias_correction, file=file)
+        else:
+            converted = getattr(convert, format)(model, **file)
     about = metadata.Metadata(
         labels=tuple(classes),
         name=name or getattr(model, "name", "classifier"),
@@ -105,23 +112,20 @@ def _check(format: str, which: str, input_type: str, batch_size: int) -> None:
         raise InputError(f"export.batch_size must be at least 1, received {batch_size}.")
 
 
-def _converted(
-    model: keras.Model, format: str, split: Split | None, task: str, samples: int, seed: int, **file: Any
+def _int8(
+    model: keras.Model, split: Split | None, task: str, samples: int, seed: int, *, correct: bool, file: dict[str, Any]
 ) -> bytes:
-    from tfmap.export import convert
-
-    if format != "int8":
-        return getattr(convert, format)(model, **file)
     if split is None:
         raise InputError(
             "export: format int8 reads the ranges of activations off training pictures; split is missing. "
             "Pass split=source.split('train'), or choose format='dynamic', which needs none."
         )
-    from tfmap.export import representative
+    from tfmap.export import convert, correction, representative
 
     shape = convert.input_shape(model)
     pictures = representative.calibration(split, shape=shape, count=samples, seed=seed, task=task)
-    return convert.int8(model, pictures, **file)
+    model = convert.single_precision(model)
+    return convert.int8(correction.corrected(model, pictures) if correct else model, pictures, **file)
 
 
 def _ready(model: bytes, format: str, input_type: str) -> bytes:
