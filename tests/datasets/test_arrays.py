@@ -138,7 +138,9 @@ def test_npz_of_something_else(tmp_path, npz):
 
 
 def test_wrong_pixels(npz, arrays):
-    with pytest.raises(InputError, match=r"train pictures of .* must be uint8 \(N, H, W\), .* received float64 \(24, 48"):
+    with pytest.raises(
+        InputError, match=r"train pictures of .* must be uint8 \(N, H, W\), .* received float64 \(24, 48"
+    ):
         load(npz(**arrays | {"x_train": arrays["x_train"] / 255}))
     with pytest.raises(InputError, match=r"received uint8 \(24, 48, 48, 2\)"):
         load(npz(**arrays | {"x_train": arrays["x_train"][..., :2]}))

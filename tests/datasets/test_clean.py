@@ -18,7 +18,9 @@ def listed(rows):
     return listing, [Verdict(content, False, "" if content else "is empty") for content, _, _ in rows]
 
 
-ROWS = st.lists(st.tuples(st.sampled_from("wxyz") | st.just(""), st.integers(0, 2), st.sampled_from(["", "train", "val", "test"])))
+ROWS = st.lists(
+    st.tuples(st.sampled_from("wxyz") | st.just(""), st.integers(0, 2), st.sampled_from(["", "train", "val", "test"]))
+)
 
 
 @given(ROWS)

@@ -49,7 +49,9 @@ def test_a_table_beside_class_folders_is_ambiguous(table):
     import os
 
     folder = os.path.dirname(table(rows("aabbaabbab")))
-    with pytest.raises(InputError, match=r"can be read as folder or csv\. Say which with datasets.format, or give the CSV"):
+    with pytest.raises(
+        InputError, match=r"can be read as folder or csv\. Say which with datasets.format, or give the CSV"
+    ):
         load(folder)
     assert load(folder, format="csv").classes == ("a", "b")
 
@@ -91,12 +93,16 @@ def test_another_separator_or_none(table):
 
 
 def test_several_labels_where_one_was_promised(table):
-    with pytest.raises(InputError, match=r"datasets.multi_label is false, but 1 pictures of .* have no label or several"):
+    with pytest.raises(
+        InputError, match=r"datasets.multi_label is false, but 1 pictures of .* have no label or several"
+    ):
         load(table(rows(["a|b", "a", "b"])), multi_label=False)
 
 
 def test_wrong_column(table):
-    with pytest.raises(InputError, match=r"no column 'label' \(datasets.label_column\)\. Its columns: path, labels\. Did"):
+    with pytest.raises(
+        InputError, match=r"no column 'label' \(datasets.label_column\)\. Its columns: path, labels\. Did"
+    ):
         load(table(rows("ab", header="path,labels")))
     with pytest.raises(InputError, match=r"no column 'file' \(datasets.path_column\)\. Its columns: path, label\."):
         load(table(rows("ab")), path_column="file")
@@ -109,7 +115,9 @@ def test_missing_file(tmp_path):
         load(str(tmp_path / "none.csv"), format="csv")
 
 
-@pytest.mark.parametrize("text", ["path,label\n,a\n", "path,label\np/0.jpg,\n", "path,label\np/0.jpg,a|\n", "path,label\np/0.jpg\n"])
+@pytest.mark.parametrize(
+    "text", ["path,label\n,a\n", "path,label\np/0.jpg,\n", "path,label\np/0.jpg,a|\n", "path,label\np/0.jpg\n"]
+)
 def test_empty_cells(table, text):
     with pytest.raises(InputError, match="line 2: the path or the label is empty"):
         load(table(text))

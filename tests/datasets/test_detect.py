@@ -7,7 +7,9 @@ from tfmap.errors import InputError
 
 
 def test_unknown_format():
-    with pytest.raises(InputError, match=r"datasets.format must be one of folder, csv, .*, received 'foldr'\. Did you mean"):
+    with pytest.raises(
+        InputError, match=r"datasets.format must be one of folder, csv, .*, received 'foldr'\. Did you mean"
+    ):
         load("sample:trash", format="foldr")
 
 
@@ -18,7 +20,9 @@ def test_unknown_sample():
 
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "a.txt").write_text("path,label\n")
-    with pytest.raises(InputError, match=r"a.txt is no data set: expected a folder, a .csv or a .npz file\. If it is a CSV"):
+    with pytest.raises(
+        InputError, match=r"a.txt is no data set: expected a folder, a .csv or a .npz file\. If it is a CSV"
+    ):
         load(str(tmp_path / "a.txt"))
 
 

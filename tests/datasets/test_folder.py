@@ -28,7 +28,9 @@ def test_classes_may_be_called_train_and_test(fill):
 
 def test_parts_beside_classes_can_be_read_in_two_ways(fill):
     root = fill({"train/a/1.jpg": 0, "cat/1.jpg": 1})
-    with pytest.raises(InputError, match=r"read in two ways: as parts \(train\) or as classes, .*also holds cat\. Move"):
+    with pytest.raises(
+        InputError, match=r"read in two ways: as parts \(train\) or as classes, .*also holds cat\. Move"
+    ):
         folder.read(root)
 
 

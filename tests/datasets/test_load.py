@@ -84,7 +84,9 @@ def test_a_picture_never_changes_side_when_others_come(fill):
         return {name: part for part, split in source.splits.items() for name in names(split)}
 
     few = sides(load(str(fill({f"{label}/{i}.jpg": 8 * j + i for j, label in enumerate("ab") for i in range(8)}))))
-    many = sides(load(str(fill({f"{label}/new{i}.jpg": 16 + 8 * j + i for j, label in enumerate("ab") for i in range(8)}))))
+    many = sides(
+        load(str(fill({f"{label}/new{i}.jpg": 16 + 8 * j + i for j, label in enumerate("ab") for i in range(8)})))
+    )
     assert len(many) == 32
     assert few == {name: many[name] for name in few}
 
@@ -174,12 +176,16 @@ def test_multi_label_can_be_asked_for(fill):
 
 
 def test_missing_source():
-    with pytest.raises(FileNotFoundError, match=r"datasets: no/where does not exist. Expected a folder, .*sample:trash"):
+    with pytest.raises(
+        FileNotFoundError, match=r"datasets: no/where does not exist. Expected a folder, .*sample:trash"
+    ):
         load("no/where")
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(InputError, match=r"has no class folders: expected folder/<class>/<picture>.* It holds nothing\."):
+    with pytest.raises(
+        InputError, match=r"has no class folders: expected folder/<class>/<picture>.* It holds nothing\."
+    ):
         load(str(tmp_path))
 
 
@@ -206,7 +212,9 @@ def test_nothing_readable(fill):
 
 
 def test_a_class_with_nothing_readable(fill):
-    with pytest.raises(InputError, match=r"no usable train picture of class c in .*\. Add pictures or remove the class"):
+    with pytest.raises(
+        InputError, match=r"no usable train picture of class c in .*\. Add pictures or remove the class"
+    ):
         load(str(fill(four_each(**{"c/1.jpg": b"x"}))))
 
 
@@ -219,7 +227,9 @@ def test_no_train_part(fill):
 def test_fractions_out_of_range(fraction):
     with pytest.raises(InputError, match=rf"datasets.val_fraction must be at least 0 and below 1, received {fraction}"):
         load("sample:trash", val_fraction=fraction)
-    with pytest.raises(InputError, match=rf"datasets.test_fraction must be at least 0 and below 1, received {fraction}"):
+    with pytest.raises(
+        InputError, match=rf"datasets.test_fraction must be at least 0 and below 1, received {fraction}"
+    ):
         load("sample:trash", test_fraction=fraction)
 
 
@@ -271,5 +281,7 @@ def test_a_file_without_the_right_to_read(other_user):
 
 def test_load_is_light():
     """Naming the function costs no TensorFlow; `--help` depends on it."""
-    code = "import sys, tfmap.datasets; sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'numpy', 'PIL')))"
+    code = (
+        "import sys, tfmap.datasets; sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras', 'numpy', 'PIL')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -86,7 +86,15 @@ def test_a_file_that_changed_just_now_is_not_trusted_next_time(own_cache_folder,
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b'{"version": "0", "files": {}}', b"\xff\xfe", b'{"version": "VERSION", "files": {"x": [1]}}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"version": "0", "files": {}}',
+        b"\xff\xfe",
+        b'{"version": "VERSION", "files": {"x": [1]}}',
+    ],
 )
 def test_a_broken_cache_is_ignored_and_written_anew(own_cache_folder, old, opened, content):
     load(str(old))

@@ -15,13 +15,13 @@ class Waste(tfds.core.GeneratorBasedBuilder):
     """Photographs of one class, labelled by their number."""
 
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [  # noqa: RUF012
+    BUILDER_CONFIGS = [
         tfds.core.BuilderConfig(name="one", description="one label"),
         tfds.core.BuilderConfig(name="many", description="several labels"),
         tfds.core.BuilderConfig(name="bare", description="no label"),
         tfds.core.BuilderConfig(name="rest", description="no train split"),
     ]
-    paths: list = []  # noqa: RUF012
+    paths: list = []
 
     def _info(self):
         label = tfds.features.ClassLabel(names=["a/b", "c"])
@@ -93,7 +93,9 @@ def test_unknown_name(data_dir):
 
 
 def test_not_on_this_machine(tmp_path):
-    with pytest.raises(InputError, match=r"tfds:mnist is not on this machine \(looked in .*Set datasets.download to true"):
+    with pytest.raises(
+        InputError, match=r"tfds:mnist is not on this machine \(looked in .*Set datasets.download to true"
+    ):
         load("tfds:mnist", data_dir=str(tmp_path))
 
 

@@ -60,10 +60,11 @@ def _in_memory(split: Split, size: tuple[int, int], channels: int, prepare: Call
     fine = _fill(pictures, Reader(split, size, channels, prepare), workers)
     with tf.device("CPU:0"):
         images, ok = tf.constant(pictures), tf.constant(fine)
+    black = len(split)  # a number, so that the cache does not keep the split alive
 
     @tf.autograph.experimental.do_not_convert
     def gather(rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        at = tf.where(rows < 0, tf.constant(len(split), tf.int64), rows)
+        at = tf.where(rows < 0, tf.constant(black, tf.int64), rows)
         return rows, tf.gather(images, at), tf.gather(ok, at)
 
     return _mapping(gather)

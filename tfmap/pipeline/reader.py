@@ -81,8 +81,9 @@ class Reader:
         # From slices, even a single one: with deterministic ops, other sources keep `interleave` from running in
         # parallel (measured: 17 pictures at a time with it, 1 without).
         last = ([batch_size], tf.zeros((1, *self._size, self._channels), tf.uint8))
-        read = tf.data.Dataset.from_tensor_slices((tf.range(batch_size), rows))
-        read = read.filter(lambda _, row: (row >= 0) & ~tf.gather(self._odd, tf.maximum(row, 0)))
+        plain = (rows >= 0) & ~tf.gather(self._odd, tf.maximum(rows, 0))
+        slots = tf.cast(tf.where(plain)[:, 0], tf.int32)
+        read = tf.data.Dataset.from_tensor_slices((slots, tf.boolean_mask(rows, plain)))
         read = read.map(lambda slot, row: (slot, self._plain(row, epoch))).ignore_errors()
         read = read.concatenate(tf.data.Dataset.from_tensor_slices(last))  # so that it is never empty
         return read.batch(batch_size + 1).map(lambda slots, images: (rows, epoch, slots[:-1], images[:-1]))
@@ -121,14 +122,14 @@ class Reader:
         """Pictures uint8 (m, H, W, C) and bool (m,), of int64 (m,) rows."""
 
         def one(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            image, ok = tf.numpy_function(self._open, [row], (tf.uint8, tf.bool), stateful=False)
+            image, ok = tf.numpy_function(_weakly(self._open), [row], (tf.uint8, tf.bool), stateful=False)
             image = tf.ensure_shape(image, (None, None, self._channels))
             window = self._window(row, epoch)
             return self._fitted(image if window is None else decode.cut(image, window)), tf.ensure_shape(ok, ())
 
         picture = tf.TensorSpec((*self._size, self._channels), tf.uint8)
         images, ok = tf.map_fn(one, rows, fn_output_signature=(picture, tf.TensorSpec((), tf.bool)))
-        return images, tf.numpy_function(self._stop_if_hopeless, [ok], tf.bool, stateful=False)
+        return images, tf.numpy_function(_weakly(self._stop_if_hopeless), [ok], tf.bool, stateful=False)
 
     def _open(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         name = self._split.ids[row]
@@ -161,6 +162,15 @@ class Reader:
 
     def _fitted(self, image: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(self._prepare(image, self._size), (*self._size, self._channels))
+
+
+def _weakly(method: Callable) -> Callable:
+    """TensorFlow never lets go of a Python function in a graph; so it gets one that does not hold the reader.
+
+    The reader lives as long as the data set, which its iterators hold.
+    """
+    reference = weakref.WeakMethod(method)
+    return lambda *arguments: reference()(*arguments)
 
 
 def _losses(split: Split) -> dict[str, str]:
