@@ -47,9 +47,7 @@ def test_jpeg_is_what_pillow_decodes(picture, options):
 
 def test_a_path_reads_like_its_bytes(tmp_path, picture):
     (tmp_path / "a.jpg").write_bytes(encoded(picture, "JPEG"))
-    np.testing.assert_array_equal(
-        pixels.read(str(tmp_path / "a.jpg")), pixels.read((tmp_path / "a.jpg").read_bytes())
-    )
+    np.testing.assert_array_equal(pixels.read(str(tmp_path / "a.jpg")), pixels.read((tmp_path / "a.jpg").read_bytes()))
 
 
 def test_cmyk_becomes_rgb_as_pillow_converts_it(picture):
