@@ -100,7 +100,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     model = keras.saving.load_model(run.need("model.keras"), compile=False)
     small = compress(
         model,
-        datasets.load(**config["datasets"]),
+        datasets.load(**{"seed": config["seed"], **config["datasets"]}),
         task=config["task"],
         seed=config["seed"],
         augment=config["augment"].get("ops", ""),
@@ -108,4 +108,6 @@ def command(config: dict[str, Any], run: Run) -> None:
         watch=lambda step, epoch, numbers: history.append({"step": step, "epoch": epoch, **numbers}),
         **config["compress"],
     )
-    record.write(run, small, history, settings=config["compress"], seconds=time.monotonic() - start)
+    defaults = {key: compress.__kwdefaults__[key] for key in ("recipe", "epochs", "learning_rate", "teacher_weight")}
+    settings = {**defaults, **config["compress"]}
+    record.write(run, small, history, settings=settings, seconds=time.monotonic() - start)

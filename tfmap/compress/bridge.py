@@ -7,7 +7,7 @@ copy_back(legacy, model)        the trained weights return by layer name
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import keras
@@ -16,13 +16,13 @@ import tf_keras
 from keras import tree
 
 from tfmap.compress import bridge_ops
-from tfmap.compress.bridge_layers import WAYS_OUT, Pairs, Translated, register, translate
+from tfmap.compress.bridge_layers import WAYS_OUT, Pairs, Translated, carried, register, translate
 from tfmap.errors import InputError
 
 __all__ = ["copy_back", "register", "to_tf_keras"]
 
 
-def to_tf_keras(model: keras.Model) -> tf_keras.Model:
+def to_tf_keras(model: keras.Model, *, carriers: Container[str] = ()) -> tf_keras.Model:
     """Rebuild a Keras 3 functional or Sequential model in tf_keras.
 
     Nested models are flattened, weights are copied, a mixed-precision model comes out in float32. Random augmentation
@@ -30,6 +30,8 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
 
     Args:
         model: a built Keras 3 model.
+        carriers: names of layers in front of which a 1x1 depthwise convolution of ones is put, called <name>_carrier:
+            something that a lonely batch norm can be folded into.
 
     Returns:
         tf_keras.Model: inputs of the same names, shapes and dtypes; outputs equal to about 1e-6.
@@ -37,7 +39,7 @@ def to_tf_keras(model: keras.Model) -> tf_keras.Model:
     Raises:
         InputError: a layer cannot be bridged (a custom layer, a Lambda, a subclassed model); the text names it.
     """
-    legacy, pairs = _rebuild(model)
+    legacy, pairs = _rebuild(model, carriers)
     for variables, layer in pairs:
         layer.set_weights([np.asarray(variable, np.float32) for variable in variables])
     return legacy
@@ -78,9 +80,9 @@ def _leaf(weight: Any) -> str:
 _ATTENTION_PARTS = ("query", "key", "value", "attention_output")
 
 
-def _rebuild(model: keras.Model) -> tuple[tf_keras.Model, Pairs]:
+def _rebuild(model: keras.Model, carriers: Container[str] = ()) -> tuple[tf_keras.Model, Pairs]:
     """The tf_keras twin, its weights not yet copied, and who carries which weights."""
-    walk = _Walk()
+    walk = _Walk(carriers)
     inputs = [
         tf_keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=walk.unique(tensor.name))
         for tensor in _functional(model).inputs
@@ -107,7 +109,8 @@ def _functional(model: keras.Model) -> Any:
 class _Walk:
     """One walk through a Keras 3 graph: every layer is translated once, shared layers stay shared."""
 
-    def __init__(self) -> None:
+    def __init__(self, carriers: Container[str]) -> None:
+        self._carriers = carriers
         self.pairs: Pairs = []
         self._made: dict[int, Translated] = {}
         self._names: Counter[str] = Counter()
@@ -135,7 +138,9 @@ class _Walk:
 
     def _layer(self, layer: keras.Layer) -> Translated:
         if id(layer) not in self._made:
-            self._made[id(layer)] = translate(layer, self.unique(layer.name))
+            name = self.unique(layer.name)
+            made = translate(layer, name)
+            self._made[id(layer)] = carried(made, name) if name in self._carriers else made
             self.pairs += self._made[id(layer)].pairs
         return self._made[id(layer)]
 

@@ -18,7 +18,8 @@ from tfmap.errors import InputError
 L = tf_keras.layers
 WAYS_OUT = (
     "Teach the bridge: tfmap.compress.bridge.register({name}, build); "
-    "or use post-training quantisation only, which needs no bridge: python -m tfmap.export RUN export.quantize=int8"
+    "or use post-training quantisation only, which needs no bridge: python -m tfmap.export RUN export.which=model "
+    "export.format=int8"
 )
 # Activations that both packages define alike; name in Keras 3 -> name in tf_keras.
 _ACTIVATIONS = {
@@ -80,6 +81,12 @@ def translate(layer: keras.Layer, name: str) -> Translated:
     if kind in _SPECIAL:
         return _SPECIAL[kind](layer, name)
     return _generic(layer, name)
+
+
+def carried(made: Translated, name: str) -> Translated:
+    """The same map of a picture behind a 1x1 depthwise convolution of ones that never learns."""
+    ones = L.DepthwiseConv2D(1, use_bias=False, depthwise_initializer="ones", trainable=False, name=f"{name}_carrier")
+    return Translated(lambda x, **kwargs: made.call(ones(x), **kwargs), made.pairs)
 
 
 def _cannot(layer: keras.Layer, why: str) -> InputError:

@@ -42,8 +42,8 @@ def train(model: keras.Model, feed: Feed, *, how: FineTuning | None = None) -> Q
         Inference, 2018, section 3; for the order prune, then quantise: TensorFlow's "collaborative optimization".
     """
     how = how or FineTuning()
-    legacy = quantized(bridge.to_tf_keras(model))
-    fine_tune(legacy, feed, how, step="qat")
+    legacy = quantized(bridge.to_tf_keras(model, carriers=lonely_norms(bridge.to_tf_keras(model))))
+    fine_tune(legacy, feed, how, callbacks=[_MeasureKernels()], step="qat")
     trained = keras.models.clone_model(model)
     bridge.copy_back(legacy, trained)
     return QuantizedModel(legacy, trained)
@@ -114,7 +114,7 @@ def quantized(legacy: tf_keras.Model) -> tf_keras.Model:
     """
     api, scheme = tfmot().quantization.keras, _scheme(legacy)
     registries = [s.get_quantize_registry() for s in (quantizers.default_scheme(), scheme)]
-    folded = _folded_norms(legacy)
+    folded = {norm for norm, carrier in _norms(legacy).items() if carrier}
     constants = {layer.name: _depthwise(layer) for layer in legacy.layers if _is_affine(layer)}
 
     def annotate(layer: tf_keras.layers.Layer) -> Any:
@@ -131,7 +131,8 @@ def quantized(legacy: tf_keras.Model) -> tf_keras.Model:
         for layer, values in constants.values():
             layer.set_weights(values)
         result = api.quantize_apply(annotated, scheme)
-    quantizers.refine(result, {name: _reach(*values) for name, (_, values) in constants.items()})
+    ranges = {name: _reach(*values) for name, (_, values) in constants.items()}
+    quantizers.refine(result, ranges, {*constants, *(layer.name for layer in legacy.layers if not layer.trainable)})
     return result
 
 
@@ -143,15 +144,34 @@ def _scheme(legacy: tf_keras.Model) -> Any:
     return quantizers.default_scheme()
 
 
-def _folded_norms(legacy: tf_keras.Model) -> set[str]:
-    """Batch norms directly behind a convolution or dense layer: tfmot folds those, and fails on others."""
+class _MeasureKernels(tf_keras.callbacks.Callback):
+    """What is validated, kept and converted has the ranges of its own kernels."""
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Before validation."""
+        quantizers.measure_kernels(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Where there is no validation."""
+        quantizers.measure_kernels(self.model)
+
+
+def lonely_norms(legacy: tf_keras.Model) -> set[str]:
+    """Batch norms of pictures that no convolution carries: alone, they are float multiplications in the file."""
     return {
-        node.outbound_layer.name
-        for layer in legacy.layers
-        if type(layer) in (L.Conv2D, L.DepthwiseConv2D, L.Dense)
-        for node in layer._outbound_nodes
-        if isinstance(node.outbound_layer, L.BatchNormalization)
+        name for name, carrier in _norms(legacy).items() if not carrier and len(legacy.get_layer(name).input_shape) == 4
     }
+
+
+def _norms(legacy: tf_keras.Model) -> dict[str, bool]:
+    """Batch norm -> whether it follows a convolution or dense layer that nothing else reads: tfmot folds those."""
+    norms = {}
+    for layer in legacy.layers:
+        if type(layer) is L.BatchNormalization:
+            before = layer.inbound_nodes[0].inbound_layers
+            carries = type(before) in (L.Conv2D, L.DepthwiseConv2D, L.Dense) and len(before.outbound_nodes) == 1
+            norms[layer.name] = carries
+    return norms
 
 
 def _is_affine(layer: tf_keras.layers.Layer) -> bool:

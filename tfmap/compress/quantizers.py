@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -46,7 +46,7 @@ def scope() -> dict[str, type]:
     return {**_classes(), forgotten.__name__: forgotten}
 
 
-def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]]) -> None:
+def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], frozen: Container[str]) -> None:
     """Replace what tfmot's quantisers do badly in a short training.
 
     Every range starts at what the first training batch shows, and the input's is 0..255; depthwise kernels get a range
@@ -55,10 +55,14 @@ def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]]) -> N
     Args:
         model: what tfmot's quantize_apply returned.
         fixed: name of a layer -> the range of its output, where it is known.
+        frozen: names of layers that are constants, such as the scale of the pictures.
     """
     for layer in model.layers:
+        name = getattr(getattr(layer, "layer", None), "name", "")
         _per_channel(layer)
-        known = fixed.get(getattr(getattr(layer, "layer", None), "name", ""))
+        if name in frozen:
+            _freeze(layer)  # last, as tf_keras lists every variable that is assigned as one to train
+        known = fixed.get(name)
         quantizer = _classes()["FixedRange" if known else "MovingRange"]()
         if getattr(layer, "_output_quantizers", None):
             layer._output_quantizers = [quantizer]
@@ -70,6 +74,20 @@ def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]]) -> N
         if hasattr(layer, "quantizer_vars"):  # the input
             layer.quantizer = _classes()["FixedRange"]()
             _assign(layer.quantizer_vars, *_PICTURE)
+
+
+def measure_kernels(model: tf_keras.Model) -> None:
+    """Bring the ranges of kernels up to date: tfmot takes them before the step that moves the kernel."""
+    for layer in model.layers:
+        for kernel, quantizer, variables in getattr(layer, "_weight_vars", ()):
+            quantizer(kernel, True, variables)
+
+
+def _freeze(wrapper: Any) -> None:
+    """tfmot forgets that a layer is frozen, and lets its kernel learn even where it is told again."""
+    wrapper.layer.trainable = False
+    wrapper._non_trainable_weights.extend(wrapper._trainable_weights)
+    wrapper._trainable_weights.clear()
 
 
 def _per_channel(wrapper: Any) -> None:

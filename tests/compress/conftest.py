@@ -1,0 +1,54 @@
+"""Real photographs as a training feed, and small networks."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tfmap import tasks
+from tfmap.source import Source
+from tfmap.train.feed import Feed
+
+
+@pytest.fixture(scope="session")
+def source(trash_split, trash_classes):
+    """48 photographs of six classes; the training photographs are the validation ones too, so that what a network has
+    learned by heart must survive compression."""
+    return Source("photos", trash_classes, {"train": trash_split, "val": trash_split})
+
+
+@pytest.fixture(scope="session")
+def feed(classifier, source):
+    """Three batches of 16 an epoch."""
+    return Feed(classifier, source, tasks.get("classification"), options={"batch_size": 16}, seed=0)
+
+
+@pytest.fixture(scope="session")
+def accuracy(photos):
+    """probabilities (48, K) -> share of the photographs that are right."""
+    return lambda probabilities: float(np.mean(np.argmax(probabilities, axis=-1) == photos[1]))
+
+
+@pytest.fixture(scope="session")
+def residual():
+    """A small classifier of what networks for phones are made of: depthwise, squeeze and excite, hard-swish, a skip."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input((32, 32, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalisation")(image)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem")(x)
+    x = layers.Activation("hard_swish", name="stem_swish")(layers.BatchNormalization(name="stem_bn")(x))
+    y = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depthwise")(x)
+    y = layers.ReLU(6.0, name="relu6")(layers.BatchNormalization(name="depthwise_bn")(y))
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(y)
+    gate = layers.Conv2D(4, 1, activation="relu", name="reduce")(gate)
+    gate = layers.Conv2D(8, 1, activation="hard_sigmoid", name="expand")(gate)
+    y = layers.Multiply(name="excite")([y, gate])
+    y = layers.Conv2D(8, 1, name="project")(y)
+    x = layers.Add(name="skip")([x, y])
+    x = layers.Conv2D(16, 1, name="top")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(0.2, name="dropout")(x)
+    x = layers.Dense(6, name="logits")(x)
+    return keras.Model(image, layers.Activation("softmax", name="probabilities")(x), name="residual")

@@ -1,0 +1,143 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tfmap.compress import bridge, qat
+from tfmap.compress.finetune import FineTuning
+from tfmap.compress.prune import prune, sparsities
+from tfmap.litert import LiteModel
+
+HOW = FineTuning(epochs=2, learning_rate=0.003, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def quantized(classifier, feed):
+    return qat.train(classifier, feed, how=HOW)
+
+
+@pytest.fixture(scope="module")
+def file(quantized):
+    return quantized.to_tflite()
+
+
+def floats(data):
+    """Names of the float tensors of a file."""
+    details = LiteModel(data)._interpreter.get_tensor_details()
+    return [tensor["name"] for tensor in details if tensor["dtype"] == np.float32]
+
+
+def test_the_file_holds_integers_only_and_takes_a_cameras_bytes(file):
+    model = LiteModel(file)
+    assert floats(file) == []
+    assert model.input["dtype"] == np.uint8
+    assert model.input["quantization"] == (1.0, 0)
+    assert model.outputs[0]["dtype"] == np.uint8
+    np.testing.assert_allclose(model.outputs[0]["quantization"], (1 / 256, 0))
+    assert model.input_shape == (1, 48, 48, 3)
+
+
+def test_the_file_answers_as_the_training_did(file, quantized, photos, accuracy):
+    received, expected = LiteModel(file).predict(photos[0]), quantized.predict(photos[0])
+    assert np.abs(received - expected).max() < 0.05
+    assert np.abs(received - expected).mean() < 0.003
+    assert accuracy(received) >= 0.95
+
+
+def test_the_normalisation_is_one_op(file):
+    names = [op["op_name"] for op in LiteModel(file)._interpreter._get_ops_details()]
+    assert names.count("MUL") == names.count("ADD") == 0
+    assert names.count("DEPTHWISE_CONV_2D") == 3
+
+
+def test_depthwise_kernels_have_a_scale_per_channel(file):
+    details = LiteModel(file)._interpreter.get_tensor_details()
+    kernels = [d for d in details if tuple(d["shape"][:3]) == (1, 3, 3)]
+    assert [len(d["quantization_parameters"]["scales"]) for d in kernels] == [d["shape"][-1] for d in kernels]
+    assert len(kernels) == 2
+
+
+def test_floats_at_both_ends_and_a_batch_where_asked_for(quantized, file, photos):
+    other = LiteModel(quantized.to_tflite(input_type="float32", batch_size=4))
+    assert other.input_shape == (4, 48, 48, 3)
+    assert other.input["dtype"] == other.outputs[0]["dtype"] == np.float32
+    np.testing.assert_allclose(other.predict(photos[0][:8]), LiteModel(file).predict(photos[0][:8]), atol=1e-6)
+
+
+def test_the_keras_3_model_has_the_trained_weights(quantized, classifier, photos, accuracy):
+    assert isinstance(quantized.model, keras.Model)
+    outputs = quantized.model.predict(photos[0].astype("float32"), verbose=0)
+    assert accuracy(outputs) >= 0.95
+    assert np.abs(outputs - quantized.predict(photos[0])).mean() < 0.05
+    moved = [not np.array_equal(a, b) for a, b in zip(quantized.model.weights, classifier.weights, strict=True)]
+    assert all(moved)
+
+
+def test_the_zeros_of_a_pruned_model_stay_zeros(classifier, feed, photos, accuracy):
+    pruned = prune(classifier, feed, sparsity=0.5, keep=("probabilities",), how=HOW)
+    quantized = qat.train(pruned, feed, how=HOW)
+    assert sparsities(quantized.model) == sparsities(pruned)
+    assert sorted(sparsities(pruned).values())[-2:] == [0.5, 0.5]
+    kernels = [
+        tensor
+        for tensor in LiteModel(quantized.to_tflite())._interpreter.get_tensor_details()
+        if len(tensor["quantization_parameters"]["scales"]) in (16, 32) and tensor["shape"][-1] in (3, 16)
+    ]
+    assert kernels
+    assert accuracy(quantized.predict(photos[0])) > 0.9
+
+
+class Pictures:
+    """Two batches of random pictures."""
+
+    steps = 2
+
+    def __init__(self, size):
+        self.size = size
+
+    def train(self, epoch, step, epochs):
+        import tensorflow as tf
+
+        rng = np.random.default_rng(0)
+        picture = rng.integers(0, 256, (4, self.size, self.size, 3)).astype("uint8")
+        batch = {"image": picture, "label": np.arange(4, dtype="int32"), "weight": np.ones(4, "float32")}
+        return tf.data.Dataset.from_tensors(batch).repeat()
+
+    def val(self):
+        return None
+
+
+def agrees(model, size, tolerance):
+    """Its file holds no float tensor and answers as the fake-quantised model."""
+    quantized = qat.train(model, Pictures(size), how=FineTuning(epochs=1, learning_rate=1e-5, verbose=False))
+    file, pictures = quantized.to_tflite(), next(iter(Pictures(size).train(0, 0, 1)))["image"].numpy()
+    assert floats(file) == []
+    assert np.abs(LiteModel(file).predict(pictures) - quantized.predict(pictures)).mean() < tolerance
+
+
+def test_layers_that_tfmot_does_not_know(residual):
+    agrees(residual, 32, 0.01)
+
+
+def test_activations_that_tfmot_does_not_know():
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, activation="relu6")(layers.Normalization(mean=[9.0, 8, 7], variance=[99.0, 88, 77])(image))
+    x = layers.Conv2D(4, 3, activation="leaky_relu")(layers.Activation("swish")(layers.BatchNormalization()(x)))
+    x = layers.Activation("tanh")(layers.Conv2D(4, 3, activation="gelu")(x))
+    agrees(keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalMaxPooling2D()(x))), 16, 0.02)
+
+
+def test_a_norm_before_its_convolution_is_not_folded():
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely")(image / 255)))
+    x = layers.BatchNormalization(name="folded")(x)
+    model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"lonely"}
+    agrees(model, 16, 0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "ResNet50V2"])
+def test_networks_of_keras_applications(name):
+    keras.utils.set_random_seed(0)
+    agrees(getattr(keras.applications, name)(weights=None, input_shape=(32, 32, 3), classes=4), 32, 0.05)

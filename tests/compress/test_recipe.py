@@ -1,0 +1,35 @@
+import pytest
+
+from tfmap.compress.recipe import Step, parse
+from tfmap.errors import InputError
+
+
+def test_steps_in_order_with_their_arguments():
+    assert parse("prune") == (Step("prune", {}),)
+    assert parse(" prune(0.5, keep=['conv1']) | qat(2, learning_rate=3e-4) ") == (
+        Step("prune", {"sparsity": 0.5, "keep": ["conv1"]}),
+        Step("qat", {"epochs": 2, "learning_rate": 3e-4}),
+    )
+    assert parse("prune({'*': 0.5, 'top*': 0.8})")[0].arguments == {"sparsity": {"*": 0.5, "top*": 0.8}}
+
+
+WRONG = {
+    "": "it is empty.*Known steps: prune, qat",
+    "prun(0.5)": "unknown step 'prun'.*Did you mean 'prune'",
+    "prune|prune": "a step stands twice",
+    "qat|prune": "qat must be the last step",
+    "prune(0.5, rate=3)": "arguments that it does not know.*prune takes: sparsity, schedule",
+    "qat(1, 2, 3)": "arguments that it does not know",
+    "prune(0.5, sparsity=0.6)": "sets an argument twice",
+    "prune(0.5": "cannot read",
+    "prune(open('x'))": "cannot read",
+    "prune|": "cannot read ''",
+    "1 + 1": "cannot read",
+}
+
+
+@pytest.mark.parametrize("recipe", WRONG)
+def test_what_cannot_be_read(recipe):
+    with pytest.raises(InputError, match=WRONG[recipe]) as caught:
+        parse(recipe)
+    assert "compress.recipe" in str(caught.value)
