@@ -84,6 +84,15 @@ def test_the_plan_leaves_out_empty_phases():
     assert [p.name for p in phases.plan(epochs=5, head_epochs=0, **settings)] == ["all"]
 
 
+def test_momentum_is_lent_and_given_back(net):
+    norm = net.get_layer("stem_bn")
+    with phases.momentum(net, 0.5):
+        assert norm.momentum == 0.5
+    with phases.momentum(net, None):
+        assert norm.momentum == 0.8
+    assert norm.momentum == 0.8
+
+
 def test_rates_fall_towards_the_stem(net):
     factors = phases.layer_factors(net, 0.5)
     head, stem = factors[net.get_layer("logits").kernel.path], factors[net.get_layer("stem").kernel.path]

@@ -232,6 +232,7 @@ def test_multi_label_pictures(source):
         ({"layer_decay": 1.5}, r"train.layer_decay must be in \(0, 1\], received 1.5"),
         ({"warmup": 1.0}, r"train.warmup must be in \[0, 1\), received 1.0"),
         ({"ema": 1.0}, r"train.ema must be in \[0, 1\), received 1.0"),
+        ({"batchnorm_momentum": 1}, r"train.batchnorm_momentum must be in \[0, 1\), or null, received 1"),
         ({"patience": 0}, "train.patience must be a whole number of at least 1, or null, received 0"),
         ({"optimizer": "adam"}, "train.optimizer must be adamw or sgd, received 'adam'"),
         ({"precision": "float16"}, "train.precision must be float32, mixed_float16 or mixed_bfloat16"),

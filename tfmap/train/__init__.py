@@ -26,6 +26,7 @@ def fit(
     head_epochs: int = 0,
     unfreeze: bool | str = True,
     batchnorm: Literal["live", "frozen"] = "live",
+    batchnorm_momentum: float | None = 0.9,
     optimizer: Literal["adamw", "sgd"] = "adamw",
     learning_rate: float = 1e-3,
     head_learning_rate: float | None = None,
@@ -65,6 +66,8 @@ def fit(
         head_epochs: epochs before those in which only the new head learns.
         unfreeze: what learns after the head phase: true (everything), or the stage (P1 to P5) or layer from which on.
         batchnorm: live (batch statistics, updated) or frozen (the statistics the weights came with) normalisation.
+        batchnorm_momentum: share of the old statistics that a step keeps while training; null leaves each layer its own
+            (0.99 in most pretrained networks, which is too slow for a training of a few hundred steps).
         optimizer: adamw or sgd (Nesterov momentum 0.9).
         learning_rate: highest rate, reached after the warm-up and left along a cosine.
         head_learning_rate: highest rate of the head phase; null takes learning_rate.
@@ -116,7 +119,7 @@ def fit(
     criterion = module.losses(
         loss, multi_label=source.multi_label, gamma=gamma, class_weights=factors(class_weights, feed.split, classes)
     )
-    with runtime.scope_of(model):
+    with runtime.scope_of(model), phases.momentum(model, batchnorm_momentum):
         net = trainer.in_precision(model, precision)
         Loop(
             net=net,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -57,6 +59,28 @@ def set_trainable(model: keras.Model, trainable: bool | str, *, batchnorm: str) 
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
+
+
+@contextmanager
+def momentum(model: keras.Model, value: float | None) -> Iterator[None]:
+    """Give every BatchNorm a momentum of its moving statistics, for a while.
+
+    Pretrained networks carry 0.99, which follows over some hundred steps. A small data set has no more than that in
+    ten epochs: validation then looks at statistics of weights long gone.
+
+    Args:
+        model: the model; its own momenta are back at the end.
+        value: in [0, 1); None changes nothing.
+    """
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    own = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = layer.momentum if value is None else value
+    try:
+        yield
+    finally:
+        for layer, before in zip(norms, own, strict=True):
+            layer.momentum = before
 
 
 def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:

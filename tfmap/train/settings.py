@@ -26,6 +26,7 @@ _RULES = {
     "ema": ("in [0, 1)", lambda v: 0 <= v < 1),
     "patience": ("a whole number of at least 1, or null", lambda v: v is None or (isinstance(v, int) and v >= 1)),
     "batchnorm": ("live or frozen", lambda v: v in ("live", "frozen")),
+    "batchnorm_momentum": ("in [0, 1), or null", lambda v: v is None or 0 <= v < 1),
     "optimizer": ("adamw or sgd", lambda v: v in ("adamw", "sgd")),
     "loss": ("cross_entropy or focal", lambda v: v in ("cross_entropy", "focal")),
     "precision": (
