@@ -31,9 +31,7 @@ def main() -> None:
     source = datasets.load("sample:trash", seed=0)
     model = evaluate.opened(out / "model.keras")
     plain = exporting.tflite(model, split=source.split("train"), classes=source.classes)
-    rows = [
-        _row(name, model, file, source) for name, file in (("int8", plain), ("pruned int8", out / "model.tflite"))
-    ]
+    rows = [_row(name, model, file, source) for name, file in (("int8", plain), ("pruned int8", out / "model.tflite"))]
     rows[1]["gzip_to_int8"] = rows[1]["gzip_kB"] / rows[0]["gzip_kB"]
     with open(out / "history.csv") as file:
         training = sum(float(row["seconds"]) for row in csv.DictReader(file))
