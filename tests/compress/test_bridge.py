@@ -34,12 +34,15 @@ def parity(model, tolerance=1e-5):
 
 
 def comes_home(model, twin):
-    before = [np.asarray(weight) for weight in model.weights]
-    for weight in model.weights:
-        weight.assign(np.zeros(weight.shape))
-    bridge.copy_back(twin, model)
-    for weight, value in zip(model.weights, before, strict=True):
+    home = bridge.brought_home(twin, model)
+    before = [np.copy(np.asarray(weight)) for weight in model.weights]
+    for weight, value in zip(home.weights, before, strict=True):
         np.testing.assert_array_equal(np.asarray(weight), value, err_msg=weight.path)
+    crossed = [weight for weight in home.trainable_weights if np.any(np.asarray(weight))]
+    for weight in crossed:
+        weight.assign(np.zeros(weight.shape))
+    bridge.copy_back(twin, home)
+    assert all(np.any(np.asarray(weight)) for weight in crossed)
 
 
 def on(body, shape=(16, 16, 3), **options):

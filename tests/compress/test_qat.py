@@ -5,7 +5,7 @@ from keras import layers
 
 from tfmap.compress import bridge, qat
 from tfmap.compress.finetune import FineTuning
-from tfmap.compress.prune import prune, sparsities
+from tfmap.compress.prune import sparsities
 from tfmap.litert import LiteModel
 
 HOW = FineTuning(epochs=2, learning_rate=0.003, verbose=False)
@@ -74,16 +74,15 @@ def test_the_keras_3_model_has_the_trained_weights(quantized, classifier, photos
 
 
 def test_the_zeros_of_a_pruned_model_stay_zeros(classifier, feed, photos, accuracy):
-    pruned = prune(classifier, feed, sparsity=0.5, keep=("probabilities",), how=HOW)
+    pruned = keras.models.clone_model(classifier)
+    pruned.set_weights(classifier.get_weights())
+    kernel = max((weight for weight in pruned.weights if weight.name == "kernel"), key=lambda weight: weight.shape[-1])
+    values = np.copy(np.asarray(kernel))
+    values[np.abs(values) < np.median(np.abs(values))] = 0
+    kernel.assign(values)
     quantized = qat.train(pruned, feed, how=HOW)
     assert sparsities(quantized.model) == sparsities(pruned)
-    assert sorted(sparsities(pruned).values())[-2:] == [0.5, 0.5]
-    kernels = [
-        tensor
-        for tensor in LiteModel(quantized.to_tflite())._interpreter.get_tensor_details()
-        if len(tensor["quantization_parameters"]["scales"]) in (16, 32) and tensor["shape"][-1] in (3, 16)
-    ]
-    assert kernels
+    assert max(sparsities(pruned).values()) == 0.5
     assert accuracy(quantized.predict(photos[0])) > 0.9
 
 
@@ -119,21 +118,16 @@ def test_layers_that_tfmot_does_not_know(residual):
     agrees(residual, 32, 0.01)
 
 
-def test_activations_that_tfmot_does_not_know():
+def test_activations_and_norms_that_tfmot_does_not_know():
     image = keras.Input((16, 16, 3))
-    x = layers.Conv2D(4, 3, activation="relu6")(layers.Normalization(mean=[9.0, 8, 7], variance=[99.0, 88, 77])(image))
-    x = layers.Conv2D(4, 3, activation="leaky_relu")(layers.Activation("swish")(layers.BatchNormalization()(x)))
+    x = layers.Normalization(mean=[9.0, 8, 7], variance=[99.0, 88, 77])(image)
+    x = layers.Conv2D(4, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely")(x)))
+    x = layers.Activation("swish")(layers.BatchNormalization(name="folded")(x))
+    x = layers.Conv2D(4, 3, activation="leaky_relu")(layers.Conv2D(4, 3, activation="relu6")(x))
     x = layers.Activation("tanh")(layers.Conv2D(4, 3, activation="gelu")(x))
-    agrees(keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalMaxPooling2D()(x))), 16, 0.02)
-
-
-def test_a_norm_before_its_convolution_is_not_folded():
-    image = keras.Input((16, 16, 3))
-    x = layers.Conv2D(4, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely")(image / 255)))
-    x = layers.BatchNormalization(name="folded")(x)
-    model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalMaxPooling2D()(x)))
     assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"lonely"}
-    agrees(model, 16, 0.01)
+    agrees(model, 16, 0.02)
 
 
 @pytest.mark.slow

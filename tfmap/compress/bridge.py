@@ -19,7 +19,7 @@ from tfmap.compress import bridge_ops
 from tfmap.compress.bridge_layers import WAYS_OUT, Pairs, Translated, carried, register, translate
 from tfmap.errors import InputError
 
-__all__ = ["copy_back", "register", "to_tf_keras"]
+__all__ = ["brought_home", "copy_back", "register", "to_tf_keras"]
 
 
 def to_tf_keras(model: keras.Model, *, carriers: Container[str] = ()) -> tf_keras.Model:
@@ -64,6 +64,19 @@ def copy_back(legacy: tf_keras.Model, model: keras.Model) -> None:
         values = {_leaf(weight): weight for weight in found[twin.name].weights}
         for variable, weight in zip(variables, twin.weights, strict=True):
             variable.assign(values[_leaf(weight)].numpy())
+
+
+def brought_home(legacy: tf_keras.Model, model: keras.Model) -> keras.Model:
+    """A new Keras 3 model like `model`, with the weights of `legacy`; `model` is left as it is.
+
+    Args:
+        legacy: as in `copy_back`.
+        model: where it comes from.
+    """
+    home = keras.models.clone_model(model)
+    home.set_weights(model.get_weights())  # what does not cross, such as an adapted Normalization
+    copy_back(legacy, home)
+    return home
 
 
 def _bare_name(layer: tf_keras.layers.Layer) -> str:

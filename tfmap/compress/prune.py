@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -54,14 +54,12 @@ def prune(
     how = how or FineTuning()
     legacy = bridge.to_tf_keras(model)
     shares = plan(legacy, sparsity, keep)
-    wrapped = _wrap(legacy, shares, schedule, steps=feed.steps * how.epochs)
+    wrapped = _wrap(legacy, shares, lambda share: _schedule(schedule, share, feed.steps * how.epochs))
     # Sparse enough after the ramp; epochs are whole, so the first one counted is the next.
     keep_from = min(how.epochs - 1, int(np.ceil(_RAMP * how.epochs))) if schedule == "polynomial" else 0
     sparsity_api = tfmot().sparsity.keras
     fine_tune(wrapped, feed, how, callbacks=[sparsity_api.UpdatePruningStep()], keep_from=keep_from, step="prune")
-    pruned = keras.models.clone_model(model)
-    bridge.copy_back(sparsity_api.strip_pruning(wrapped), pruned)
-    return pruned
+    return bridge.brought_home(sparsity_api.strip_pruning(wrapped), model)
 
 
 def plan(
@@ -111,14 +109,14 @@ def _check_matches(pattern: str, names: list[str]) -> None:
         )
 
 
-def _wrap(legacy: tf_keras.Model, shares: Mapping[str, float], schedule: str, *, steps: int) -> tf_keras.Model:
+def _wrap(legacy: tf_keras.Model, shares: Mapping[str, float], schedule: Callable[[float], Any]) -> tf_keras.Model:
     """The model with a mask around each layer of the plan; its layers are used up, so bridge again for the next try."""
     api = tfmot().sparsity.keras
 
     def wrap(layer: tf_keras.layers.Layer) -> Any:
         if layer.name not in shares:
             return layer
-        return api.prune_low_magnitude(layer, _schedule(schedule, shares[layer.name], steps))
+        return api.prune_low_magnitude(layer, schedule(shares[layer.name]))
 
     with tf_keras.utils.custom_object_scope(SCOPE):
         return tf_keras.models.clone_model(legacy, clone_function=wrap)

@@ -44,9 +44,7 @@ def train(model: keras.Model, feed: Feed, *, how: FineTuning | None = None) -> Q
     how = how or FineTuning()
     legacy = quantized(bridge.to_tf_keras(model, carriers=lonely_norms(bridge.to_tf_keras(model))))
     fine_tune(legacy, feed, how, callbacks=[_MeasureKernels()], step="qat")
-    trained = keras.models.clone_model(model)
-    bridge.copy_back(legacy, trained)
-    return QuantizedModel(legacy, trained)
+    return QuantizedModel(legacy, bridge.brought_home(legacy, model))
 
 
 class QuantizedModel:
