@@ -121,12 +121,17 @@ def test_layers_that_tfmot_does_not_know(residual):
 def test_activations_and_norms_that_tfmot_does_not_know():
     image = keras.Input((16, 16, 3))
     x = layers.Normalization(mean=[9.0, 8, 7], variance=[99.0, 88, 77])(image)
-    x = layers.Conv2D(4, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely")(x)))
+    # Two norms alone, of one width: the converter takes equal kernels for one.
+    x = layers.Conv2D(3, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely")(x)))
+    x = layers.MaxPooling2D(2, strides=1)(x)
+    x = layers.Conv2D(4, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely_too")(x)))
     x = layers.Activation("swish")(layers.BatchNormalization(name="folded")(x))
     x = layers.Conv2D(4, 3, activation="leaky_relu")(layers.Conv2D(4, 3, activation="relu6")(x))
     x = layers.Activation("tanh")(layers.Conv2D(4, 3, activation="gelu")(x))
     model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalMaxPooling2D()(x)))
-    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"lonely"}
+    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"lonely", "lonely_too"}
+    for norm, scale in {"lonely": 3.0, "lonely_too": 0.2}.items():
+        model.get_layer(norm).gamma.assign(np.full(3, scale))
     agrees(model, 16, 0.02)
 
 

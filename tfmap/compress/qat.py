@@ -130,7 +130,7 @@ def quantized(legacy: tf_keras.Model) -> tf_keras.Model:
             layer.set_weights(values)
         result = api.quantize_apply(annotated, scheme)
     ranges = {name: _reach(*values) for name, (_, values) in constants.items()}
-    quantizers.refine(result, ranges, {*constants, *(layer.name for layer in legacy.layers if not layer.trainable)})
+    quantizers.refine(result, ranges, [layer.name for layer in legacy.layers if not layer.trainable])
     return result
 
 

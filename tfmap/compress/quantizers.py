@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -46,7 +46,7 @@ def scope() -> dict[str, type]:
     return {**_classes(), forgotten.__name__: forgotten}
 
 
-def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], frozen: Container[str]) -> None:
+def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carriers: Sequence[str]) -> None:
     """Replace what tfmot's quantisers do badly in a short training.
 
     Every range starts at what the first training batch shows, and the input's is 0..255; depthwise kernels get a range
@@ -54,13 +54,15 @@ def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], froz
 
     Args:
         model: what tfmot's quantize_apply returned.
-        fixed: name of a layer -> the range of its output, where it is known.
-        frozen: names of layers that are constants, such as the scale of the pictures.
+        fixed: name of a constant layer, such as the scale of the pictures -> the range of its output.
+        carriers: names of the depthwise convolutions of ones.
     """
     for layer in model.layers:
         name = getattr(getattr(layer, "layer", None), "name", "")
         _per_channel(layer)
-        if name in frozen:
+        if name in carriers:
+            _distinct(layer, carriers.index(name))
+        if name in fixed or name in carriers:
             _freeze(layer)  # last, as tf_keras lists every variable that is assigned as one to train
         known = fixed.get(name)
         quantizer = _classes()["FixedRange" if known else "MovingRange"]()
@@ -104,7 +106,19 @@ def _per_channel(wrapper: Any) -> None:
     wrapper._weight_vars = [(kernel, _classes()["ChannelQuantizer"](), {"min_var": low, "max_var": high})]
 
 
-def _assign(variables: dict[str, tf.Variable] | None, low: float, high: float) -> None:
+def _distinct(carrier: Any, number: int) -> None:
+    """Store the ones of this carrier as 127 - number, with a scale to match.
+
+    The converter folds a norm into the scale of its carrier's kernel in place, and takes equal constants for one: with
+    127 everywhere, each carrier would get the product of all norms (seen in ResNet50V2, TensorFlow 2.21).
+    """
+    ((kernel, _, variables),) = carrier._weight_vars
+    reach = 127 / (127 - number % 100)
+    _assign(variables, tf.fill(variables["min_var"].shape, -reach), tf.fill(variables["min_var"].shape, reach))
+    carrier._weight_vars = [(kernel, _classes()["FixedChannel"](), variables)]
+
+
+def _assign(variables: dict[str, tf.Variable] | None, low: Any, high: Any) -> None:
     if variables is not None:
         variables["min_var"].assign(low)
         variables["max_var"].assign(high)
@@ -182,4 +196,10 @@ def _classes() -> dict[str, type]:
         def get_config(self) -> dict:
             return {}
 
-    return {made.__name__: made for made in (OutputOnly, FixedRange, MovingRange, ChannelQuantizer)}
+    class FixedChannel(ChannelQuantizer):
+        """Ranges that are known and stay."""
+
+        def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
+            return super().__call__(inputs, False, weights)
+
+    return {made.__name__: made for made in (OutputOnly, FixedRange, MovingRange, ChannelQuantizer, FixedChannel)}
