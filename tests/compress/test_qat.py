@@ -121,18 +121,25 @@ def test_layers_that_tfmot_does_not_know(residual):
 def test_activations_and_norms_that_tfmot_does_not_know():
     image = keras.Input((16, 16, 3))
     x = layers.Normalization(mean=[9.0, 8, 7], variance=[99.0, 88, 77])(image)
-    # Two norms alone, of one width: the converter takes equal kernels for one.
-    x = layers.Conv2D(3, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely")(x)))
-    x = layers.MaxPooling2D(2, strides=1)(x)
-    x = layers.Conv2D(4, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely_too")(x)))
+    x = layers.Conv2D(4, 3)(layers.ReLU()(layers.BatchNormalization(name="lonely")(x)))
     x = layers.Activation("swish")(layers.BatchNormalization(name="folded")(x))
     x = layers.Conv2D(4, 3, activation="leaky_relu")(layers.Conv2D(4, 3, activation="relu6")(x))
     x = layers.Activation("tanh")(layers.Conv2D(4, 3, activation="gelu")(x))
     model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalMaxPooling2D()(x)))
-    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"lonely", "lonely_too"}
-    for norm, scale in {"lonely": 3.0, "lonely_too": 0.2}.items():
-        model.get_layer(norm).gamma.assign(np.full(3, scale))
+    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"lonely"}
     agrees(model, 16, 0.02)
+
+
+def test_lonely_norms_of_one_width_are_not_taken_for_one():
+    image = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="wide")(layers.Rescaling(1 / 127.5, offset=-1)(image))
+    x = layers.BatchNormalization(name="narrow")(layers.MaxPooling2D(2)(layers.ReLU()(x)))
+    outputs = layers.Dense(4, "softmax", name="top")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, outputs)
+    model.get_layer("wide").gamma.assign([4.0, 2.0, 1.0])
+    model.get_layer("narrow").gamma.assign([0.2, 0.5, 3.0])
+    model.get_layer("top").kernel.assign(np.random.default_rng(0).uniform(-1, 1, (3, 4)))
+    agrees(model, 8, 0.005)
 
 
 @pytest.mark.slow
