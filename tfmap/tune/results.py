@@ -113,7 +113,8 @@ def show(trials: list[dict[str, Any]], run: Run, most: int = 10) -> None:
     for trial in [t for t in trials if t["score"] is not None][:most]:
         values = [short(trial["values"][key]) for key in keys]
         table.add_row(str(trial["trial"]), f"{trial['score']:.4f}", f"{trial['seconds']:.0f}", *values)
-    console = Console()
+    # a path is one word: wrapped, it cannot be copied
+    console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"All trials: {run.file('trials.csv')}")
     console.print(f"Train the best: python -m tfmap.train {run.file('best.yaml')}")
