@@ -167,6 +167,17 @@ def test_the_command_writes_and_shows(run, capsys):
     assert "ms a picture, 2 threads" in said
 
 
+def test_without_validation_the_test_part_decides(run):
+    run, config = run
+    data = {"source": "sample:trash", "val_fraction": 0.0, "test_fraction": 0.1}
+    config = {**config, "datasets": data}
+    verify.command({**config, "verify": {"budget": 100, "seconds": 0.02}}, run)
+    assert run.read_json("verify.json")["split"] == "test"
+    data["test_fraction"] = 0.0
+    with pytest.raises(InputError, match="sample:trash has no split 'test'. Its splits: train"):
+        verify.command({**config, "verify": {"budget": 100, "seconds": 0.02}}, run)
+
+
 def test_the_command_fails_over_budget_and_still_writes(run, forgetful):
     run, config = run
     run.write_bytes("model.tflite", convert.float32(forgetful))

@@ -202,7 +202,7 @@ def command(config: dict[str, Any], run: Run) -> None:
 
     Raises:
         FileNotFoundError: model.tflite or the Keras model is not there.
-        InputError: as `verify`, or the data has no validation split.
+        InputError: as `verify`, or the data has neither a validation nor a test split.
         OverBudget: the file failed; verify.json says why too.
     """
     from tfmap import datasets, evaluate
@@ -211,8 +211,10 @@ def command(config: dict[str, Any], run: Run) -> None:
     against = {"model": "model.keras", "compressed": "compressed.keras"}[options.pop("against", "model")]
     file, model = run.need("model.tflite"), evaluate.opened(run.need(against))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
-    found = verify(model, file, source.split("val"), classes=source.classes, task=config["task"], **options)
-    run.write_json("verify.json", {"against": against, **found})
+    # Where everything was trained on, what was kept for the test is all that can be verified with.
+    name = "val" if len(source.splits.get("val", ())) else "test"
+    found = verify(model, file, source.split(name), classes=source.classes, task=config["task"], **options)
+    run.write_json("verify.json", {"against": against, "split": name, **found})
     _show(found)
     if not found["passed"]:
         raise OverBudget(f"{file}: {' '.join(found['failures'])}")
