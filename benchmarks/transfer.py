@@ -21,12 +21,15 @@ from tfmap import evaluate, models
 
 SIZE = 160
 OURS = {
-    "augment": "rrc(0.6,1)|flip|rotate(10)|color(.3)",
+    "augment": "rrc(0.4,1)|flip|vflip|rotate(20)|color(.2)",
     "pipeline": {"batch_size": 32},
+    "head_epochs": 1,
+    "head_learning_rate": 5e-3,
     "epochs": 20,
-    "learning_rate": 4e-3,
+    "learning_rate": 3e-3,
+    "layer_decay": 0.9,
+    "unfreeze": "P3",
     "ema": 0.98,
-    "weight_decay": 0.05,
 }
 
 
