@@ -2,7 +2,8 @@
 
     python -m benchmarks.demo [--out RUN]
 
-Runs `python -m tfmap.demo` in a process of its own, then exports the unpruned model as well and verifies both files.
+Runs `python -m tfmap.demo` in a process of its own (or takes the finished demo in RUN), then exports the unpruned model
+as well and verifies both files.
 """
 
 from __future__ import annotations
@@ -25,11 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=tempfile.mkdtemp(prefix="tfmap-demo-"))
     out = Path(parser.parse_args().out)
-    start = time.perf_counter()
-    code = subprocess.run([sys.executable, "-m", "tfmap.demo", f"out={out}"]).returncode
-    seconds = time.perf_counter() - start
-    if code not in (0, 1):  # 1: over its budget, which is a result
-        sys.exit(code)
+    seconds = None if (out / "report.html").exists() else _run(out)
     source = datasets.load("sample:trash", seed=0)
     model = evaluate.opened(out / "model.keras")
     plain = exporting.tflite(model, split=source.split("train"), classes=source.classes)
@@ -37,8 +34,17 @@ def main() -> None:
     rows[1]["gzip_to_int8"] = rows[1]["gzip_kB"] / rows[0]["gzip_kB"]
     with open(out / "history.csv") as file:
         training = sum(float(row["seconds"]) for row in csv.DictReader(file))
-    title = f"python -m tfmap.demo: {seconds:.0f} s in all, training {training:.0f} s"
-    results.write("demo", title, rows, seconds=seconds, training_seconds=training, exit_code=code)
+    title = f"python -m tfmap.demo, of which training took {training:.0f} s"
+    results.write("demo", title, rows, seconds=seconds, training_seconds=training)
+
+
+def _run(out: Path) -> float:
+    """The demo; seconds that it took."""
+    start = time.perf_counter()
+    code = subprocess.run([sys.executable, "-m", "tfmap.demo", f"out={out}"]).returncode
+    if code not in (0, 1):  # 1: over its budget, which is a result
+        sys.exit(code)
+    return time.perf_counter() - start
 
 
 def _row(name: str, model: object, file: object, source: object) -> dict:
