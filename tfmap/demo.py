@@ -44,6 +44,9 @@ compress:
 
 export:
   format: int8
+
+verify:
+  budget: 3                   # one of the 227 validation pictures is 0.44 points; for your own data take the default, 1
 """
 
 # stage -> what it is about to do
