@@ -38,7 +38,8 @@ def test_the_demo_is_the_config_of_the_repository():
 
 def test_the_whole_flow_in_one_command(pictures, tmp_path, capsys):
     small = ["model.backbone=lenet", "model.input_shape=[32, 32, 3]", "model.weights=null", "pipeline.batch_size=8"]
-    quick = ["train.epochs=1", "compress.epochs=1", "verify.budget=100", "verify.seconds=0.05"]
+    quick = ["train.epochs=1", "train.head_epochs=0", "train.unfreeze=true", "compress.recipe=prune(0.5)"]
+    quick += ["compress.epochs=1", "verify.budget=100", "verify.seconds=0.05"]
     with pytest.raises(SystemExit) as exit:
         cli.main("demo", [f"datasets.source={pictures}", f"out={tmp_path}", *small, *quick])
     out = capsys.readouterr().out
