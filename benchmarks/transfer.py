@@ -3,7 +3,7 @@
     python -m benchmarks.transfer FOLDER [--seeds 3]
 
 FOLDER holds the six class folders of TrashNet (2,527 pictures). Plain Keras is what the Keras guide on transfer
-learning does: a frozen backbone under a new head, then everything with a small rate, standard flip and rotation layers.
+learning does: a frozen backbone under a new head, then everything, with its flip and rotation layers.
 """
 
 from __future__ import annotations
@@ -74,16 +74,16 @@ def ours(source: tfmap.source.Source, seed: int) -> keras.Model:
 
 
 def plain_keras(source: tfmap.source.Source, seed: int) -> keras.Model:
-    """Keras' transfer learning guide: 4 epochs with a frozen backbone, 6 of everything at a tenth of the rate."""
+    """4 epochs of the head, 6 of everything; the guide's rate of 1e-4 and frozen statistics gave 79%, these do better."""
     keras.utils.set_random_seed(seed)
     body = models.build("mobilenet_v1_025", input_shape=(SIZE, SIZE, 3), weights="imagenet")
     body = keras.Model(body.input, list(body.output.values())[-1])
     image = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.RandomRotation(0.05)(keras.layers.RandomFlip("horizontal")(image))
-    x = keras.layers.GlobalAveragePooling2D()(body(x, training=False))
+    x = keras.layers.GlobalAveragePooling2D()(body(x))
     model = keras.Model(image, keras.layers.Dense(len(source.classes), "softmax")(keras.layers.Dropout(0.2)(x)))
     train, val = _plain_batches(source.split("train"), True), _plain_batches(source.split("val"), False)
-    for trainable, rate, epochs in ((False, 1e-3, 4), (True, 1e-4, 6)):
+    for trainable, rate, epochs in ((False, 1e-3, 4), (True, 1e-3, 6)):
         body.trainable = trainable
         model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.fit(train, validation_data=val, epochs=epochs, verbose=0)
