@@ -57,6 +57,8 @@ def _row(name: str, model: object, file: object, source: object) -> dict:
         "agreement": found["agreement"],
         "kB": found["file"]["bytes"] / 1000,
         "gzip_kB": found["file"]["gzip_bytes"] / 1000,
+        "float32_kB": found["float32"]["bytes"] / 1000,
+        "float32_gzip_kB": found["float32"]["gzip_bytes"] / 1000,
         "float_tensors": len(found["file"]["float_tensors"]),
         "latency_to_float32": found["latency_ms"]["1"]["ratio"],
     }
