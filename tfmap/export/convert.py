@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmap.errors import InputError
+from tfmap.export import rescaling
 
 OUTPUT = "probabilities"
 
@@ -35,10 +36,7 @@ def float32(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8
 def float16(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
     """Weights in float16, half the size; a GPU computes in float16, a CPU widens the weights to float32 first.
 
-    Args:
-        model: pictures (B, H, W, C), values 0..255 -> scores (B, K).
-        batch_size: pictures per call of the file.
-        input_type: "uint8" or "float32".
+    Arguments as in `float32`.
     """
     with _converter(model, batch_size, input_type) as converter:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -49,10 +47,7 @@ def float16(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8
 def dynamic(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
     """Weights in int8, a quarter of the size; activations in float32, quantised on the fly. Needs no pictures.
 
-    Args:
-        model: pictures (B, H, W, C), values 0..255 -> scores (B, K).
-        batch_size: pictures per call of the file.
-        input_type: "uint8" or "float32".
+    Arguments as in `float32`.
     """
     with _converter(model, batch_size, input_type) as converter:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -78,7 +73,7 @@ def int8(model: keras.Model, pictures: np.ndarray, *, batch_size: int = 1, input
         raise InputError("export: format int8 reads the ranges of activations off typical pictures, received none.")
     border = getattr(tf, input_type)
     # The converter quantises a float input itself.
-    with _converter(model, batch_size, "float32") as converter:
+    with _converter(rescaling.folded(single_precision(model)), batch_size, "float32") as converter:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: _calibration(pictures, batch_size)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

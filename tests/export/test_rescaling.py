@@ -1,0 +1,81 @@
+"""Rescaling as a depthwise convolution: the same model, and an int8 file that keeps every grey level."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from keras import layers
+
+from tfmap.export import convert, rescaling
+from tfmap.models import normalisation
+
+
+def _net(first, channels=3):
+    inputs = keras.Input((48, 48, channels))
+    x = layers.Conv2D(4, 3, strides=2, padding="same", name="conv")(first(inputs))
+    return keras.Model(inputs, layers.Softmax()(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize("kind", sorted(normalisation.KINDS))
+def test_the_outputs_are_those_of_the_model(kind, photos):
+    model = _net(normalisation.layer(kind, 3))
+    copy = rescaling.folded(model)
+    pictures = photos[0].astype("float32")
+    np.testing.assert_allclose(copy.predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6)
+    assert type(copy.get_layer("normalisation")) is layers.DepthwiseConv2D
+
+
+def test_grey_pictures_too():
+    model = _net(layers.Rescaling(1 / 255, name="grey"), channels=1)
+    pictures = np.random.default_rng(0).uniform(0, 255, (4, 48, 48, 1)).astype("float32")
+    np.testing.assert_allclose(
+        rescaling.folded(model).predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6
+    )
+
+
+def test_models_within_models_too(photos):
+    inner = _net(layers.Rescaling(1 / 127.5, offset=-1, name="deep"))
+    inputs = keras.Input((48, 48, 3))
+    model = keras.Model(inputs, layers.Dense(2)(inner(inputs)))
+    copy = rescaling.folded(model)
+    pictures = photos[0].astype("float32")
+    np.testing.assert_allclose(copy.predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6)
+    assert not any(type(layer) is layers.Rescaling for layer in copy._flatten_layers())
+
+
+def test_the_callers_model_is_left_alone(photos):
+    model = _net(layers.Rescaling(1 / 255, name="first"))
+    before = model.get_weights()
+    rescaling.folded(model)
+    assert type(model.get_layer("first")) is layers.Rescaling
+    assert len(model.get_layer("conv")._inbound_nodes) == 1
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_a_model_without_rescaling_is_returned():
+    model = _net(layers.Identity())
+    assert rescaling.folded(model) is model
+
+
+@pytest.mark.parametrize("kind", ["tf", "torch"])
+def test_no_tensor_before_the_first_convolution_loses_grey_levels(kind, photos):
+    data = convert.int8(_net(normalisation.layer(kind, 3)), photos[0])
+    interpreter = Interpreter(model_content=data)
+    interpreter.allocate_tensors()
+    steps = [
+        detail["quantization"][0]
+        for detail in interpreter.get_tensor_details()
+        if tuple(detail["shape"]) == (1, 48, 48, 3) and detail["quantization"][0] != 1.0
+    ]
+    scale, offset = (np.broadcast_to(value, 3) for value in normalisation.KINDS[kind])
+    reach = (255 * scale + offset).max() - offset.min()
+    assert steps == pytest.approx([reach / 255], rel=0.02)
+
+
+def test_a_rescaling_of_vectors_stays():
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Rescaling(2.0)(inputs)))
+    assert rescaling.folded(model) is model

@@ -1,0 +1,51 @@
+"""Rescaling layers as depthwise convolutions of one pixel, for files of int8.
+
+A Rescaling becomes MUL and ADD. TensorFlow 2.21's quantiser gives the tensor between them the range of both sides of the
+ADD: for pixels / 127.5 - 1 that is -1..2 where 0..2 is used, so of 256 grey levels only 171 are left, before the first
+convolution has seen them. One depthwise convolution does the same sum in 32 bits and loses none.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+
+def folded(model: keras.Model) -> keras.Model:
+    """The same model with every Rescaling of pictures as a DepthwiseConv2D of the same name.
+
+    Args:
+        model: a functional or sequential model in float32; without such a layer, or of another kind, it is returned as
+            it is.
+    """
+    if not hasattr(model, "_nodes_by_depth") or not any(map(_is_of_pictures, model._flatten_layers())):
+        return model
+    copy = keras.models.clone_model(model, clone_function=_clone, recursive=True)
+    for old, new in zip(_leaves(model), _leaves(copy), strict=True):
+        new.set_weights(_weights(old) if _is_of_pictures(old) else old.get_weights())
+    return copy
+
+
+def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
+    """Layers that are no models, in order."""
+    found = []
+    for layer in model.layers:
+        found += _leaves(layer) if hasattr(layer, "_nodes_by_depth") else [layer]
+    return found
+
+
+def _is_of_pictures(layer: keras.layers.Layer) -> bool:
+    return type(layer) is keras.layers.Rescaling and len(layer.input.shape) == 4 and layer.input.shape[-1] is not None
+
+
+def _clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if _is_of_pictures(layer):
+        return keras.layers.DepthwiseConv2D(1, name=layer.name)
+    return type(layer).from_config(layer.get_config())
+
+
+def _weights(layer: keras.layers.Rescaling) -> list[np.ndarray]:
+    """Kernel (1, 1, C, 1) and bias (C,)."""
+    channels = layer.input.shape[-1]
+    scale, offset = (np.broadcast_to(np.asarray(x, np.float32), (channels,)) for x in (layer.scale, layer.offset))
+    return [scale.reshape(1, 1, channels, 1), offset.copy()]
