@@ -2,8 +2,9 @@
 
     python -m benchmarks.transfer FOLDER [--seeds 3]
 
-FOLDER holds the six class folders of TrashNet (2,527 pictures). Plain Keras is what the Keras guide on transfer
-learning does: a frozen backbone under a new head, then everything, with its flip and rotation layers.
+FOLDER holds the six class folders of TrashNet (2,527 pictures). Plain Keras is fine-tuning as it is usually written: a
+frozen backbone under a new head, then everything at a lower rate. Its settings are the best of seven tried with seed 0
+(second rate 1e-3, 3e-4; statistics frozen, live; none, flip, flip and rotation): 85.5%, the others 47 to 85%.
 """
 
 from __future__ import annotations
@@ -74,16 +75,15 @@ def ours(source: tfmap.source.Source, seed: int) -> keras.Model:
 
 
 def plain_keras(source: tfmap.source.Source, seed: int) -> keras.Model:
-    """4 epochs of the head, 6 of everything; statistics stay frozen, as in the guide (live ones gave 68.1%)."""
+    """4 epochs of the head, 6 of everything."""
     keras.utils.set_random_seed(seed)
     body = models.build("mobilenet_v1_025", input_shape=(SIZE, SIZE, 3), weights="imagenet")
     body = keras.Model(body.input, list(body.output.values())[-1])
     image = keras.Input((SIZE, SIZE, 3))
-    x = keras.layers.RandomRotation(0.05)(keras.layers.RandomFlip("horizontal")(image))
-    x = keras.layers.GlobalAveragePooling2D()(body(x, training=False))
+    x = keras.layers.GlobalAveragePooling2D()(body(keras.layers.RandomFlip("horizontal")(image)))
     model = keras.Model(image, keras.layers.Dense(len(source.classes), "softmax")(keras.layers.Dropout(0.2)(x)))
     train, val = _plain_batches(source.split("train"), True), _plain_batches(source.split("val"), False)
-    for trainable, rate, epochs in ((False, 1e-3, 4), (True, 1e-3, 6)):
+    for trainable, rate, epochs in ((False, 1e-3, 4), (True, 3e-4, 6)):
         body.trainable = trainable
         model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.fit(train, validation_data=val, epochs=epochs, verbose=0)

@@ -1,6 +1,6 @@
 """Rescaling layers as depthwise convolutions of one pixel, for files of int8.
 
-A Rescaling becomes MUL and ADD. TensorFlow 2.21's quantiser gives the tensor between them the range of both sides of the
+A Rescaling by a factor and an offset becomes MUL and ADD. TensorFlow 2.21's quantiser gives the tensor between them the range of both sides of the
 ADD: for pixels / 127.5 - 1 that is -1..2 where 0..2 is used, so of 256 grey levels only 171 are left, before the first
 convolution has seen them. One depthwise convolution does the same sum in 32 bits and loses none.
 """
@@ -12,17 +12,19 @@ import numpy as np
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """The same model with every Rescaling of pictures as a DepthwiseConv2D of the same name.
+    """The same model with every Rescaling of pictures by a factor and an offset as a DepthwiseConv2D of the same name.
+
+    A factor alone, or an offset alone, is one op already, and one that the converter may hide in the next.
 
     Args:
         model: a functional or sequential model in float32; without such a layer, or of another kind, it is returned as
             it is.
     """
-    if not hasattr(model, "_nodes_by_depth") or not any(map(_is_of_pictures, model._flatten_layers())):
+    if not hasattr(model, "_nodes_by_depth") or not any(map(_is_affine, model._flatten_layers())):
         return model
     copy = keras.models.clone_model(model, clone_function=_clone, recursive=True)
     for old, new in zip(_leaves(model), _leaves(copy), strict=True):
-        new.set_weights(_weights(old) if _is_of_pictures(old) else old.get_weights())
+        new.set_weights(_weights(old) if _is_affine(old) else old.get_weights())
     return copy
 
 
@@ -34,12 +36,14 @@ def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
     return found
 
 
-def _is_of_pictures(layer: keras.layers.Layer) -> bool:
-    return type(layer) is keras.layers.Rescaling and len(layer.input.shape) == 4 and layer.input.shape[-1] is not None
+def _is_affine(layer: keras.layers.Layer) -> bool:
+    if type(layer) is not keras.layers.Rescaling or len(layer.input.shape) != 4:
+        return False
+    return bool(np.any(np.asarray(layer.scale) != 1) and np.any(np.asarray(layer.offset) != 0))
 
 
 def _clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-    if _is_of_pictures(layer):
+    if _is_affine(layer):
         return keras.layers.DepthwiseConv2D(1, name=layer.name)
     return type(layer).from_config(layer.get_config())
 

@@ -174,7 +174,7 @@ def _classic_and_small() -> list[Backbone]:
         Backbone("resnet8", arguments={"widths": (16, 32, 64), "blocks": 1}, **small),
         Backbone("resnet20", arguments={"widths": (16, 32, 64), "blocks": 3}, **small),
         # A wider ResNet-8: what fits into an int8 file of 150 kB.
-        Backbone("tfmap_tiny", arguments={"widths": (24, 48, 72), "blocks": 1}, **small),
+        Backbone("tfmap_tiny", arguments={"widths": (32, 48, 64), "blocks": 1}, **small),
     ]
 
 

@@ -1,0 +1,127 @@
+"""What rounding and pruning cost: the demo's recipe with several seeds, scored on more pictures than it validates on.
+
+    python -m benchmarks.compression FOLDER [--seeds 3] [--models CACHE]
+
+FOLDER holds the six class folders of TrashNet (2,527 pictures), of which sample:trash has 1,137; the others, which no
+training sees, are scored beside the validation pictures: 227 are too few to tell half a point. Trained models are kept
+in CACHE and taken from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import yaml
+
+import tfmap
+from benchmarks import results
+from tfmap import compress, demo, export
+from tfmap.export import representative
+from tfmap.litert import LiteModel
+from tfmap.source import Source, Split
+
+CONFIG = yaml.safe_load(demo.CONFIG)
+SHAPE = tuple(CONFIG["model"]["input_shape"])
+PRUNE, QAT = CONFIG["compress"]["recipe"].split("|")
+
+
+def main() -> None:
+    """Every variant for every seed; then the means over the seeds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--models", default=tempfile.mkdtemp(prefix="tfmap-models-"))
+    arguments = parser.parse_args()
+    rows = []
+    for seed in range(arguments.seeds):
+        source = tfmap.load("sample:trash", seed=seed)
+        pictures = _judges(source, arguments.folder)
+        model = _trained(source, seed, Path(arguments.models) / f"seed{seed}.keras")
+        scores = None
+        for variant, predict in _variants(model, source, seed):
+            found = {name: predict(images) for name, (images, _) in pictures.items()}
+            scores = scores or found  # the float model's, which comes first
+            rows.append({"seed": seed, "variant": variant, **_row(found, scores, pictures)})
+            print(rows[-1], flush=True)
+    title = "The demo's recipe: percent right, points lost to the float model of the same seed"
+    results.write("compression", title, [*rows, *_means(rows)])
+
+
+def _judges(source: Source, folder: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Pictures and labels: the validation split, and TrashNet's pictures that are not in the sample."""
+    # The sample's files have their class and name, but were compressed once more.
+    taken = {_digest(Path(folder, *Path(path).parts[-2:])) for split in source.splits.values() for path in split.images}
+    whole = tfmap.load(folder, val_fraction=0.0).split("train")
+    outside = whole.take(np.array([i for i, path in enumerate(whole.images) if _digest(path) not in taken]))
+    return {name: _read(split) for name, split in (("val", source.split("val")), ("outside", outside))}
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _read(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    images, ids = representative.pictures(split, shape=SHAPE)
+    labels = dict(zip(split.ids, split.labels, strict=True))
+    return images, np.array([labels[name] for name in ids])
+
+
+def _trained(source: Source, seed: int, path: Path) -> keras.Model:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        keras.utils.set_random_seed(seed)
+        model = tfmap.build_classifier(**CONFIG["model"], classes=len(source.classes))
+        settings = {"augment": CONFIG["augment"]["ops"], "pipeline": CONFIG["pipeline"], **CONFIG["train"]}
+        tfmap.fit(model, source, seed=seed, verbose=False, **settings).save(path)
+    return keras.saving.load_model(path, compile=False)
+
+
+def _variants(model: keras.Model, source: Source, seed: int) -> Iterator[tuple[str, Any]]:
+    """Name -> function from pictures to scores."""
+    settings = {"augment": CONFIG["augment"]["ops"], "pipeline": CONFIG["pipeline"], "seed": seed, "verbose": False}
+
+    def file(model: Any, **how: Any) -> Any:
+        data = export.tflite(model, split=source.split("train"), classes=source.classes, seed=seed, **how)
+        return LiteModel(data, threads=2).predict
+
+    yield "float", _keras(model)
+    yield "int8, no bias correction", file(model, bias_correction=False)
+    yield "int8", file(model)
+    pruned = compress.compress(model, source, recipe=PRUNE, **settings)
+    yield "pruned", _keras(pruned)
+    yield "pruned int8", file(pruned)
+    yield "pruned + QAT int8", file(compress.compress(model, source, recipe=f"{PRUNE}|{QAT}", **settings).to_tflite())
+
+
+def _keras(model: keras.Model) -> Any:
+    return lambda images: model.predict(images, batch_size=64, verbose=0)
+
+
+def _row(found: dict, reference: dict, pictures: dict) -> dict[str, float]:
+    row = {}
+    for name, scores in found.items():
+        right, before = (100 * np.mean(x.argmax(1) == pictures[name][1]) for x in (scores, reference[name]))
+        row |= {name: right, f"{name}_lost": before - right}
+        row[f"{name}_agreement"] = 100 * np.mean(scores.argmax(1) == reference[name].argmax(1))
+    return {key: float(value) for key, value in row.items()}
+
+
+def _means(rows: list[dict]) -> list[dict]:
+    """A row per variant, over the seeds."""
+    means = []
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        same = [row for row in rows if row["variant"] == variant]
+        numbers = {key: float(np.mean([row[key] for row in same])) for key in same[0] if key not in ("seed", "variant")}
+        means.append({"seed": "mean", "variant": variant, **numbers})
+    return means
+
+
+if __name__ == "__main__":
+    main()
