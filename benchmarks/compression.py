@@ -18,16 +18,15 @@ from typing import Any
 
 import keras
 import numpy as np
-import yaml
 
 import tfmap
 from benchmarks import results
-from tfmap import compress, demo, export
+from tfmap import compress, config, demo, export
 from tfmap.export import representative
 from tfmap.litert import LiteModel
 from tfmap.source import Source, Split
 
-CONFIG = yaml.safe_load(demo.CONFIG)
+CONFIG = config.parse(demo.CONFIG, "demo")
 SHAPE = tuple(CONFIG["model"]["input_shape"])
 PRUNE, QAT = CONFIG["compress"]["recipe"].split("|")
 

@@ -52,7 +52,7 @@ def test_keys_are_arguments_of_the_function_as_python_sees_it(section):
 def test_what_the_flow_fills_would_be_a_key_otherwise(section):
     """A new argument of a simple type is a key unless it is listed as filled by the flow; no name is left over."""
     arguments = signatures._arguments(signatures._function(section))
-    could = {name for name, kind, default in arguments if signatures._is_simple(kind) and default is not ...}
+    could = {name for name, kind, default in arguments if signatures.is_simple(kind) and default is not ...}
     assert signatures._FILLED[section] < could
 
 
@@ -117,7 +117,7 @@ def f(model: keras.Model, a: int, *, b: float = 1.5, c: list[str] = [], d: np.dt
     found = {
         name
         for name, kind, default in signatures._arguments(ast.parse(source).body[0])
-        if signatures._is_simple(kind) and default is not ...
+        if signatures.is_simple(kind) and default is not ...
     }
     assert found == {"a", "b", "c", "h"}
 

@@ -56,6 +56,12 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
 _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would take for something else: the text "08" is no number in YAML 1.1, and 8 in 1.2."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 def parse(text: str, where: str) -> Any:
     """Parse YAML text.
 
@@ -179,7 +185,7 @@ def require(config: dict[str, Any], sections: Iterable[str], where: str) -> None
 def dump(config: dict[str, Any]) -> str:
     """A config as YAML text that `read` takes; empty sections are left out."""
     kept = {name: value for name, value in config.items() if value != {}}
-    return yaml.safe_dump(_plain(kept), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(_plain(kept), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _plain(value: Any) -> Any:

@@ -37,6 +37,7 @@ train:
   layer_decay: 0.9
   unfreeze: P3
   ema: 0.98
+  keep: last                  # the best of 44 epochs on 227 pictures would be a lucky one
 
 compress:
   # half of all weights, most of them from the two widest layers: what is very sparse packs best

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfmap.checked import checked
 from tfmap.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def _bar(total: int, shown: bool) -> Iterable[Any]:
         yield lambda: bars.advance(bar)
 
 
+@checked("evaluate")
 def evaluate(
     model: keras.Model | LiteModel | str | Path,
     split: Split,

@@ -116,9 +116,9 @@ def keys(section: str) -> dict[str, Key]:
     meanings = _meanings(function)
     filled = _FILLED.get(section, set())
     return {
-        name: Key(f"{section}.{name}", ast.unparse(annotation), default, meanings.get(name, ""))
+        name: Key(f"{section}.{name}", annotation, default, meanings.get(name, ""))
         for name, annotation, default in _arguments(function)
-        if name not in filled and _is_simple(annotation) and default is not ...
+        if name not in filled and is_simple(annotation) and default is not ...
     }
 
 
@@ -159,13 +159,16 @@ def _function(section: str) -> ast.FunctionDef:
     return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
 
 
-def _arguments(function: ast.FunctionDef) -> list[tuple[str, ast.expr | None, Any]]:
+def _arguments(function: ast.FunctionDef) -> list[tuple[str, str | None, Any]]:
     """(name, annotation, default) of each argument; REQUIRED where it has no default, ... where that is no literal."""
     given = function.args
     positional = [*given.posonlyargs, *given.args]
     defaults = [None] * (len(positional) - len(given.defaults)) + given.defaults + given.kw_defaults
     pairs = zip([*positional, *given.kwonlyargs], defaults, strict=True)
-    return [(argument.arg, argument.annotation, _literal(default)) for argument, default in pairs]
+    return [
+        (argument.arg, argument.annotation and ast.unparse(argument.annotation), _literal(default))
+        for argument, default in pairs
+    ]
 
 
 def _literal(default: ast.expr | None) -> Any:
@@ -177,12 +180,13 @@ def _literal(default: ast.expr | None) -> Any:
         return ...
 
 
-def _is_simple(annotation: ast.expr | None) -> bool:
+def is_simple(annotation: str | None) -> bool:
     """Whether a YAML file can hold a value of this type."""
     if annotation is None:
         return False
-    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
-    return names <= set(_NAMES) and not any(isinstance(node, ast.Attribute) for node in ast.walk(annotation))
+    nodes = list(ast.walk(ast.parse(annotation, mode="eval")))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names <= set(_NAMES) and not any(isinstance(node, ast.Attribute) for node in nodes)
 
 
 @cache

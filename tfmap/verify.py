@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from tfmap.checked import checked
 from tfmap.errors import InputError, OverBudget
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ THREADS = (1, 2)
 WORST = 20  # pictures listed: what a person looks through
 
 
+@checked("verify")
 def verify(
     model: keras.Model,
     file: bytes | str | Path,

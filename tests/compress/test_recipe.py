@@ -25,6 +25,11 @@ WRONG = {
     "prune(open('x'))": "cannot read",
     "prune|": "cannot read ''",
     "1 + 1": "cannot read",
+    "prune('a')": "prune has sparsity='a'.*Expected int or float or dict",
+    "prune(True)": "prune has sparsity=True",
+    "prune(0.5, epochs='3')": "prune has epochs='3'.*Expected int",
+    "prune(0.5, keep='conv1')": "prune has keep='conv1'.*Expected list or tuple",
+    "qat(learning_rate=None)": "qat has learning_rate=None.*Expected int or float",
 }
 
 

@@ -8,7 +8,7 @@ from tfmap.errors import InputError
 
 def test_unknown_format():
     with pytest.raises(
-        InputError, match=r"datasets.format must be one of folder, csv, .*, received 'foldr'\. Did you mean"
+        InputError, match=r"datasets.format must be folder \| csv \| .*, received 'foldr' .str.\. Did you mean 'folder'"
     ):
         load("sample:trash", format="foldr")
 

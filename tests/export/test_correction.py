@@ -17,7 +17,9 @@ def fragile(photos):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((48, 48, 3))
     x = layers.Rescaling(1 / 127.5, offset=-1, name="normalisation")(inputs)
-    x = layers.ReLU(6.0)(layers.BatchNormalization(name="settle")(layers.Conv2D(8, 3, padding="same", use_bias=False)(x)))
+    x = layers.ReLU(6.0)(
+        layers.BatchNormalization(name="settle")(layers.Conv2D(8, 3, padding="same", use_bias=False)(x))
+    )
     x = layers.DepthwiseConv2D(3, use_bias=False, name="edges")(x)
     x = layers.ReLU(6.0)(layers.BatchNormalization(name="blow_up")(x))
     x = layers.Conv2D(8, 1, activation="relu", name="with_bias")(x)

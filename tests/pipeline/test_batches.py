@@ -137,7 +137,7 @@ def test_crop_has_no_effect_on_evaluation(split):
         ({"workers": 0}, "pipeline.workers must be at least 1, received 0"),
         ({"size": (0, 5)}, r"size must be positive and channels 1 or 3, received \(0, 5\) and 3"),
         ({"channels": 4}, r"size must be positive and channels 1 or 3, received \(16, 24\) and 4"),
-        ({"cache": "ram"}, "pipeline.cache must be one of auto, none, memory, disk, received 'ram'"),
+        ({"cache": "ram"}, r"pipeline.cache must be auto \| none \| memory \| disk, received 'ram'"),
         ({"crop": [0.5]}, r"pipeline.crop must be two shares of the area, 0 < from <= to <= 1, received \[0.5\]"),
         ({"crop": [0.9, 0.5]}, "pipeline.crop must be two shares"),
         ({"crop": [0.0, 0.5]}, "pipeline.crop must be two shares"),

@@ -54,6 +54,12 @@ def test_validation_is_called_kind_only_where_there_is_no_test_split():
     assert "also chose the best epoch" not in card(metrics={**METRICS, "test": METRICS["val"]})["Limits"]
 
 
+def test_the_last_epoch_was_chosen_by_nobody():
+    limits = card(model={**MODEL, "keep": "last"})["Limits"]
+    assert "validation did not choose it" in limits
+    assert "also chose the best epoch" not in limits
+
+
 def test_it_is_silent_where_nothing_was_measured():
     assert list(card(metrics={})) == ["Intended use", "Model and training", "Data"]
     assert list(card(metrics={}, data=None)) == ["Model and training"]

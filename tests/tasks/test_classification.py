@@ -161,7 +161,7 @@ def test_keras_users_fit_it_as_it_is(tmp_path):
     ("keywords", "text"),
     [
         ({"classes": 1}, "classes must be a whole number of at least 2, received 1"),
-        ({"classes": 2.5}, "classes must be a whole number of at least 2, received 2.5"),
+        ({"classes": 2.5}, "model.classes must be int, received 2.5"),
         ({"classes": 2, "dropout": 1.0}, r"model.dropout must be in \[0, 1\), received 1.0"),
     ],
 )

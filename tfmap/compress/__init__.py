@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tfmap.checked import checked
+
 if TYPE_CHECKING:
     import keras
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from tfmap.source import Source
 
 
+@checked("compress")
 def compress(
     model: keras.Model,
     source: Source,
@@ -92,7 +95,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     """
     import keras
 
-    from tfmap import datasets, runtime
+    from tfmap import datasets, runtime, signatures
     from tfmap.compress import record
 
     start, history = time.monotonic(), []
@@ -108,6 +111,7 @@ def command(config: dict[str, Any], run: Run) -> None:
         watch=lambda step, epoch, numbers: history.append({"step": step, "epoch": epoch, **numbers}),
         **config["compress"],
     )
-    defaults = {key: compress.__kwdefaults__[key] for key in ("recipe", "epochs", "learning_rate", "teacher_weight")}
+    known = signatures.keys("compress")
+    defaults = {key: known[key].default for key in ("recipe", "epochs", "learning_rate", "teacher_weight")}
     settings = {**defaults, **config["compress"]}
     record.write(run, small, history, settings=settings, seconds=time.monotonic() - start)

@@ -78,7 +78,7 @@ def plan(
     names = [layer.name for layer in legacy.layers if type(layer) in PRUNABLE]
     patterns = dict(sparsity) if isinstance(sparsity, Mapping) else {"*": sparsity}
     for share in patterns.values():
-        if not 0 <= share < 1:
+        if not isinstance(share, (int, float)) or not 0 <= share < 1:
             raise InputError(
                 f"compress: sparsity must be in [0, 1), received {share!r}; 0.5 zeroes half of the weights."
             )

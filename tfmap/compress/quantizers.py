@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from types import ModuleType
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
+from tfmap.compress import fake_quantizers
 from tfmap.compress.legacy import tfmot
 
-# A range follows the batches with this memory: tfmot's own 0.999 would need thousands of steps.
-_MEMORY = 0.99
 _PICTURE = (0.0, 255.0)
 _NOTHING = (0.0, 0.0)  # a range that has not seen a batch
+_OURS = (
+    fake_quantizers.OutputOnly,
+    fake_quantizers.FixedRange,
+    fake_quantizers.MovingRange,
+    fake_quantizers.ChannelQuantizer,
+    fake_quantizers.FixedChannel,
+)
 # Activations that tfmot knows how to quantise.
 _ACTIVATIONS = ("linear", "relu", "relu6", "softmax", "sigmoid", "tanh", "swish", "gelu")
 
@@ -36,14 +41,14 @@ def config_of(layer: tf_keras.layers.Layer, registries: Sequence[Any]) -> Any:
     unknown = isinstance(layer, tf_keras.layers.Activation) and layer.activation.__name__ not in _ACTIVATIONS
     if default.supports(layer) and not unknown:
         return None if used.supports(layer) else default.get_quantize_config(layer)
-    return _classes()["OutputOnly"]()
+    return fake_quantizers.OutputOnly()
 
 
 def scope() -> dict[str, type]:
     """The names under which tfmot finds our classes, and one of its own that it forgets."""
     registry = _tfmot("quantization.keras.default_8bit.default_8bit_quantize_registry")
     forgotten = registry.Default8BitConvTransposeQuantizeConfig
-    return {**_classes(), forgotten.__name__: forgotten}
+    return {**{made.__name__: made for made in _OURS}, forgotten.__name__: forgotten}
 
 
 def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carriers: Sequence[str]) -> None:
@@ -65,7 +70,7 @@ def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carr
         if name in fixed or name in carriers:
             _freeze(layer)  # last, as tf_keras lists every variable that is assigned as one to train
         known = fixed.get(name)
-        quantizer = _classes()["FixedRange" if known else "MovingRange"]()
+        quantizer = fake_quantizers.FixedRange() if known else fake_quantizers.MovingRange()
         if getattr(layer, "_output_quantizers", None):
             layer._output_quantizers = [quantizer]
             _assign(layer._output_quantizer_vars, *(known or _NOTHING))
@@ -74,7 +79,7 @@ def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carr
             for side in ("_pre_activation_vars", "_post_activation_vars"):
                 _assign(getattr(activation, side, None), *(known or _NOTHING))
         if hasattr(layer, "quantizer_vars"):  # the input
-            layer.quantizer = _classes()["FixedRange"]()
+            layer.quantizer = fake_quantizers.FixedRange()
             _assign(layer.quantizer_vars, *_PICTURE)
 
 
@@ -103,7 +108,7 @@ def _per_channel(wrapper: Any) -> None:
         wrapper.add_weight(name=f"depthwise_channel_{end}", shape=(kernel.shape[-2],), trainable=False)
         for end in ("min", "max")
     )
-    wrapper._weight_vars = [(kernel, _classes()["ChannelQuantizer"](), {"min_var": low, "max_var": high})]
+    wrapper._weight_vars = [(kernel, fake_quantizers.ChannelQuantizer(), {"min_var": low, "max_var": high})]
 
 
 def _distinct(carrier: Any, number: int) -> None:
@@ -115,7 +120,7 @@ def _distinct(carrier: Any, number: int) -> None:
     ((kernel, _, variables),) = carrier._weight_vars
     reach = 127 / (127 - number % 100)
     _assign(variables, tf.fill(variables["min_var"].shape, -reach), tf.fill(variables["min_var"].shape, reach))
-    carrier._weight_vars = [(kernel, _classes()["FixedChannel"](), variables)]
+    carrier._weight_vars = [(kernel, fake_quantizers.FixedChannel(), variables)]
 
 
 def _assign(variables: dict[str, tf.Variable] | None, low: Any, high: Any) -> None:
@@ -130,76 +135,3 @@ def _tfmot(path: str) -> ModuleType:
 
     tfmot()
     return importlib.import_module(f"tensorflow_model_optimization.python.core.{path}")
-
-
-@cache
-def _classes() -> dict[str, type]:
-    """Our subclasses of tfmot's classes, made on first use, as tfmot is imported late."""
-    api = tfmot().quantization.keras
-
-    class OutputOnly(api.QuantizeConfig):
-        """Float weights, quantised output: for layers that tfmot does not know; the tensor stays int8 in the file."""
-
-        def get_weights_and_quantizers(self, layer: Any) -> list:
-            return []
-
-        def get_activations_and_quantizers(self, layer: Any) -> list:
-            return []
-
-        def set_quantize_weights(self, layer: Any, quantize_weights: list) -> None:
-            pass
-
-        def set_quantize_activations(self, layer: Any, quantize_activations: list) -> None:
-            pass
-
-        def get_output_quantizers(self, layer: Any) -> list:
-            return [api.quantizers.MovingAverageQuantizer(8, per_axis=False, symmetric=False, narrow_range=False)]
-
-        def get_config(self) -> dict:
-            return {}
-
-    class FixedRange(api.quantizers.MovingAverageQuantizer):
-        """A range that is known and stays."""
-
-        def __init__(self) -> None:
-            super().__init__(8, per_axis=False, symmetric=False, narrow_range=False)
-
-        def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
-            return tf.quantization.fake_quant_with_min_max_vars(inputs, weights["min_var"], weights["max_var"])
-
-        def get_config(self) -> dict:
-            return {}
-
-    class MovingRange(FixedRange):
-        """A range that follows the batches; its first value is the first batch's own."""
-
-        def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
-            low, high = weights["min_var"], weights["max_var"]
-            if training:
-                new = low >= high
-                # Zero must be in the range: padding and ReLU mean exactly zero.
-                seen = tf.minimum(tf.reduce_min(inputs), 0.0), tf.maximum(tf.reduce_max(inputs), 1e-6)
-                for variable, value in zip((low, high), seen, strict=True):
-                    variable.assign(tf.where(new, value, _MEMORY * variable + (1 - _MEMORY) * value))
-            return super().__call__(inputs, training, weights)
-
-    class ChannelQuantizer(api.quantizers.LastValueQuantizer):
-        """A symmetric range per channel of a depthwise kernel (h, w, C, 1)."""
-
-        def __init__(self) -> None:
-            super().__init__(8, per_axis=True, symmetric=True, narrow_range=True)
-
-        def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
-            channels_last = tf.transpose(inputs, (0, 1, 3, 2))
-            return tf.transpose(super().__call__(channels_last, training, weights, **kwargs), (0, 1, 3, 2))
-
-        def get_config(self) -> dict:
-            return {}
-
-    class FixedChannel(ChannelQuantizer):
-        """Ranges that are known and stay."""
-
-        def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
-            return super().__call__(inputs, False, weights)
-
-    return {made.__name__: made for made in (OutputOnly, FixedRange, MovingRange, ChannelQuantizer, FixedChannel)}

@@ -13,6 +13,14 @@ STEPS: dict[str, tuple[str, ...]] = {
     "prune": ("sparsity", "schedule", "keep", "epochs", "learning_rate"),
     "qat": ("epochs", "learning_rate"),
 }
+# type of an argument, where it has one
+TYPES: dict[str, tuple[type, ...]] = {
+    "sparsity": (int, float, dict),
+    "schedule": (str,),
+    "keep": (list, tuple),
+    "epochs": (int,),
+    "learning_rate": (int, float),
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,12 @@ def _step(part: str, recipe: str) -> Step:
     arguments = dict(zip(known, positional, strict=False))
     if set(arguments) & set(named):
         raise _error(f"{part} sets an argument twice", recipe, f"{name} takes: {', '.join(known)}.")
-    return Step(name, {**arguments, **named})
+    arguments |= named
+    for key, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, TYPES.get(key, object)):
+            kinds = " or ".join(kind.__name__ for kind in TYPES[key])
+            raise _error(f"{name} has {key}={value!r}", recipe, f"Expected {kinds}.")
+    return Step(name, arguments)
 
 
 def _literals(part: str, recipe: str) -> tuple[str, list[Any], dict[str, Any]]:

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from tfmap.checked import checked
 from tfmap.errors import InputError
 
 if TYPE_CHECKING:
     from tfmap.source import Source
 
 
+@checked("datasets")
 def load(
     source: str,
     *,

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from tfmap.datasets import folder, samples
 from tfmap.datasets.listing import Listing
-from tfmap.errors import InputError, did_you_mean
+from tfmap.errors import InputError
 
-FORMATS = ("folder", "csv", "tfds", "idx", "npz")
 Columns = tuple[str, str, str, str]  # path, label, split, separator of labels
 
 
@@ -19,15 +18,11 @@ def read(
 
     Args:
         source: what `load` was given.
-        format: one of FORMATS, or None.
+        format: folder, csv, tfds, idx, npz, or None.
         columns: names of the CSV columns for path, label and split, and the separator of labels.
         data_dir: folder of TensorFlow Datasets.
         download: whether TensorFlow Datasets may fetch.
     """
-    if format is not None and format not in FORMATS:
-        raise InputError(
-            f"datasets.format must be one of {', '.join(FORMATS)}, received {format!r}.{did_you_mean(format, FORMATS)}"
-        )
     scheme, _, name = source.partition(":")
     if scheme == "tfds" or format == "tfds":
         from tfmap.datasets import tfds  # takes seconds: it imports TensorFlow

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfmap.errors import InputError, did_you_mean
+from tfmap.checked import checked
+from tfmap.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from tfmap.runs import Run
     from tfmap.source import Source, Split
 
-FORMATS = ("float32", "float16", "dynamic", "int8")
 GOLDEN = 8  # test vectors: one of each class of a small problem, and a file that an app can bundle
 
 
+@checked("export")
 def tflite(
     model: keras.Model | bytes,
     *,
@@ -71,7 +72,7 @@ def tflite(
     """
     from tfmap.export import convert, metadata
 
-    _check(format, which, input_type, batch_size)
+    _check(which, batch_size)
     if isinstance(model, bytes):
         converted = _ready(model, format, input_type)
     else:
@@ -93,20 +94,11 @@ def tflite(
     return metadata.attach(converted, about)
 
 
-def _check(format: str, which: str, input_type: str, batch_size: int) -> None:
-    if format not in FORMATS:
-        raise InputError(
-            f"export.format must be one of {', '.join(FORMATS)}, received {format!r}.{did_you_mean(format, FORMATS)}"
-        )
+def _check(which: str, batch_size: int) -> None:
     if which != "auto":
         raise InputError(
             f"export.which={which!r} chooses a file of a run folder, for python -m tfmap.export RUN. "
             "In Python pass that model itself."
-        )
-    if input_type not in ("uint8", "float32"):
-        raise InputError(
-            f"export.input_type must be uint8 or float32, received {input_type!r}. "
-            "Task libraries on phones refuse others."
         )
     if batch_size < 1:
         raise InputError(f"export.batch_size must be at least 1, received {batch_size}.")

@@ -1,8 +1,8 @@
 """Rescaling layers as depthwise convolutions of one pixel, for files of int8.
 
-A Rescaling by a factor and an offset becomes MUL and ADD. TensorFlow 2.21's quantiser gives the tensor between them the range of both sides of the
-ADD: for pixels / 127.5 - 1 that is -1..2 where 0..2 is used, so of 256 grey levels only 171 are left, before the first
-convolution has seen them. One depthwise convolution does the same sum in 32 bits and loses none.
+A Rescaling by a factor and an offset becomes MUL and ADD. TensorFlow 2.21's quantiser gives the tensor between them the
+range of both sides of the ADD: for pixels / 127.5 - 1 that is -1..2 where 0..2 is used, so of 256 grey levels only 171
+are left, before the first convolution has seen them. One depthwise convolution does the same sum in 32 bits.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Literal
 
 import tensorflow as tf
 
+from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.pipeline import cache as caching
 from tfmap.pipeline import order
@@ -22,9 +23,8 @@ from tfmap.source import Split
 
 __all__ = ["batches", "clear_errors", "lost", "steps_per_epoch"]
 
-_CACHES = ("auto", "none", "memory", "disk")
 
-
+@checked("pipeline")
 def batches(
     split: Split,
     *,
@@ -145,8 +145,6 @@ def _options() -> tf.data.Options:
 
 
 def _cache_kind(cache: str, crop: tuple[float, float] | None, needed_mb: float, limit_mb: int) -> str:
-    if cache not in _CACHES:
-        raise InputError(f"pipeline.cache must be one of {', '.join(_CACHES)}, received {cache!r}.")
     if cache != "auto":
         return cache
     return "memory" if crop is None and needed_mb <= limit_mb else "none"

@@ -16,7 +16,7 @@ def model_card(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
     Args:
         facts: "data" (data.json), "metrics" (split -> numbers), "model" (input, parameters, backbone, weights,
-            seed) and "epochs" (rows of the history); data may be None, metrics empty.
+            seed, keep) and "epochs" (rows of the history); data may be None, metrics empty.
 
     Returns:
         list: (heading, sentences); a heading without facts is left out.
@@ -88,7 +88,9 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
     metrics, found = facts["metrics"], []
     if not metrics:
         return []
-    if "test" not in metrics:
+    if "test" not in metrics and facts["model"].get("keep") == "last":
+        found.append("No test split was set apart; the last epoch was kept, so validation did not choose it.")
+    elif "test" not in metrics:
         found.append(
             "The validation pictures also chose the best epoch, so these numbers lean to the good side; "
             "no test split was set apart."

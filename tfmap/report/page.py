@@ -88,7 +88,7 @@ def _described(config: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str,
     """The model with the settings that made it; where the config is silent, the default that held."""
     keys = signatures.keys("model")
     settings = {name: config["model"].get(name, keys[name].default) for name in ("backbone", "weights")}
-    return {**model, **settings, "seed": config["seed"]}
+    return {**model, **settings, "seed": config["seed"], "keep": config["train"].get("keep", "best")}
 
 
 def _subtitle(config: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any] | None) -> list[str]:

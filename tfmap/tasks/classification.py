@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfmap import models, scores
+from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.models.freeze import freeze
 
@@ -74,6 +75,7 @@ def targets(batch: Mapping[str, Any], *, classes: int, label_smoothing: float = 
     return rows * (1.0 - label_smoothing) + label_smoothing / classes
 
 
+@checked("model")
 def build(
     backbone: str = "mobilenet_v3_small",
     *,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tfmap.checked import checked
+
 if TYPE_CHECKING:
     import keras
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from tfmap.source import Source
 
 
+@checked("train")
 def fit(
     model: keras.Model,
     source: Source,
@@ -41,16 +44,17 @@ def fit(
     accumulate: int = 1,
     ema: float = 0.0,
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32",
+    keep: Literal["best", "last"] = "best",
     patience: int | None = None,
     resume: Literal["auto", "never"] = "auto",
     checkpoint_minutes: float = 5.0,
     tensorboard: bool = False,
     verbose: bool = True,
 ) -> keras.Model:
-    """Train a model in place and leave its best weights in it.
+    """Train a model in place and leave its best or its last weights in it.
 
-    With a validation split, the best weights are those of the epoch with the highest validation metric; without one
-    they are the last. A training that is stopped (Ctrl-C, SIGTERM, a crash) goes on when `fit` is called again with the
+    The best weights are those of the epoch with the highest validation metric; without a validation split they are the
+    last. A training that is stopped (Ctrl-C, SIGTERM, a crash) goes on when `fit` is called again with the
     same settings and the same `out`.
 
     Args:
@@ -82,6 +86,8 @@ def fit(
         accumulate: batches whose gradients are averaged before a step.
         ema: momentum of the moving average of weights that is validated and kept, such as 0.99; 0 keeps none.
         precision: float32, or mixed float16 or bfloat16 computation; the model itself stays float32.
+        keep: best keeps the epoch that scored highest on the validation split, which flatters that score on a small
+            one; last keeps the end of the training, with ema and the cosine about as good, and judged by no choice.
         patience: epochs without a better metric before training stops; null runs to the end.
         resume: auto goes on from the run folder's checkpoint; never starts over.
         checkpoint_minutes: time between two checkpoints inside an epoch.

@@ -62,9 +62,8 @@ class State:
         try:
             with np.load(path) as file:
                 state = cls(**json.loads(str(file["meta"])))
-                for key in sorted(file.files):
-                    if key != "meta":
-                        state.arrays.setdefault(key.split("/")[0], []).append(file[key])
+                for key in sorted(set(file.files) - {"meta"}):
+                    state.arrays.setdefault(key.split("/")[0], []).append(file[key])
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise InputError(
                 f"checkpoint {path} cannot be read ({error}). Delete it, or set train.resume=never to start over."

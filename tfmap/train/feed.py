@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmap import pipeline
+from tfmap import pipeline, signatures
 from tfmap.errors import InputError
 from tfmap.source import Source, Split
 
@@ -24,11 +24,16 @@ class Feed:
         task: says how a picture is prepared.
         options: keyword arguments of `pipeline.batches`.
         seed: seed of the order.
+
+    Raises:
+        InputError: an option that the pipeline does not have, or of another type.
     """
 
     def __init__(
         self, model: keras.Model, source: Source, task: ModuleType, *, options: Mapping[str, Any], seed: int
     ) -> None:
+        for name, value in options.items():
+            signatures.key(f"pipeline.{name}", "fit()").check(value, "fit()")
         self.split = source.split("train")
         self.validation = source.splits.get("val")
         height, width, channels = model.input_shape[1:]

@@ -49,7 +49,7 @@ class Loop:
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
 
     def run_all(self, plan: list[phases.Phase]) -> None:
-        """Every phase that is not done yet; then the best weights into the model."""
+        """Every phase that is not done yet; then the weights to keep into the model."""
         names = [phase.name for phase in plan]
         at = names.index(self.state.phase) if self.state.phase else 0
         for index, phase in enumerate(plan[at:], start=at):
@@ -178,8 +178,8 @@ class Loop:
         return resumed
 
     def _pass_on(self, best: Best, following: str, *, finished: bool) -> None:
-        """The end of a phase: what the next one starts from, or the best weights at the very end."""
-        if finished and best.weights:
+        """The end of a phase: what the next one starts from, or the weights to keep at the very end."""
+        if finished and best.weights and self.recipe["keep"] == "best":
             self.net.set_weights(best.weights)
         self.state.phase, self.state.finished = following, finished
         self.state.arrays = {"net": _arrays(self.net.variables), "best": best.weights}

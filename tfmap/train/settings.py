@@ -10,10 +10,10 @@ import keras
 from tfmap.errors import InputError
 from tfmap.source import Source
 
-# name -> (what is expected, test)
+# name -> (what is expected, test); `checked` has seen to the types
 _RULES = {
-    "epochs": ("a whole number of at least 1", lambda v: isinstance(v, int) and v >= 1),
-    "head_epochs": ("a whole number of at least 0", lambda v: isinstance(v, int) and v >= 0),
+    "epochs": ("at least 1", lambda v: v >= 1),
+    "head_epochs": ("at least 0", lambda v: v >= 0),
     "learning_rate": ("above 0", lambda v: v > 0),
     "head_learning_rate": ("above 0, or null", lambda v: v is None or v > 0),
     "layer_decay": ("in (0, 1]", lambda v: 0 < v <= 1),
@@ -22,18 +22,10 @@ _RULES = {
     "label_smoothing": ("in [0, 1)", lambda v: 0 <= v < 1),
     "gamma": ("at least 0", lambda v: v >= 0),
     "clip_norm": ("above 0, or null", lambda v: v is None or v > 0),
-    "accumulate": ("a whole number of at least 1", lambda v: isinstance(v, int) and v >= 1),
+    "accumulate": ("at least 1", lambda v: v >= 1),
     "ema": ("in [0, 1)", lambda v: 0 <= v < 1),
-    "patience": ("a whole number of at least 1, or null", lambda v: v is None or (isinstance(v, int) and v >= 1)),
-    "batchnorm": ("live or frozen", lambda v: v in ("live", "frozen")),
+    "patience": ("at least 1, or null", lambda v: v is None or v >= 1),
     "batchnorm_momentum": ("in [0, 1), or null", lambda v: v is None or 0 <= v < 1),
-    "optimizer": ("adamw or sgd", lambda v: v in ("adamw", "sgd")),
-    "loss": ("cross_entropy or focal", lambda v: v in ("cross_entropy", "focal")),
-    "precision": (
-        "float32, mixed_float16 or mixed_bfloat16",
-        lambda v: v in ("float32", "mixed_float16", "mixed_bfloat16"),
-    ),
-    "resume": ("auto or never", lambda v: v in ("auto", "never")),
     "checkpoint_minutes": ("above 0", lambda v: v > 0),
 }
 

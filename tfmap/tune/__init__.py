@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tfmap.checked import checked
+
 if TYPE_CHECKING:
     from tfmap.runs import Run
     from tfmap.source import Source
 
 
+@checked("tune")
 def search(
     source: Source,
     *,
