@@ -196,3 +196,15 @@ def test_worst_mistakes_with_several_labels_name_every_label():
         {"id": "x", "truth": "a, b", "predicted": "a, c", "score": 0.8},
         {"id": "y", "truth": "a", "predicted": "none", "score": 0.6},
     ]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=50))
+def test_paired_error_is_the_standard_error_of_the_mean_difference(pairs):
+    before, after = np.array(pairs, bool).T
+    difference = after.astype(float) - before
+    assert scores.paired_error(before, after) == pytest.approx(difference.std() / np.sqrt(len(pairs)), abs=1e-12)
+
+
+def test_paired_error_by_hand():
+    before, after = np.array([True] * 90 + [False] * 10), np.array([True] * 85 + [False] * 5 + [True] * 3 + [False] * 7)
+    assert scores.paired_error(before, after) == pytest.approx(np.sqrt(0.05 + 0.03 - 0.02**2) / 10)

@@ -46,6 +46,7 @@ def test_the_numbers_are_those_of_an_own_count(found, classifier, lite_files, tr
     assert metric["keras"] == (theirs.argmax(1) == labels).mean()
     assert metric["file"] == (ours.argmax(1) == labels).mean()
     assert metric["drop_points"] == pytest.approx(100 * (metric["keras"] - metric["file"]))
+    assert 0 <= metric["drop_error"] < 100 / np.sqrt(found["examples"])
     worst = found["disagreements"][0]
     at = trash_split.ids.tolist().index(worst["id"])
     assert worst["difference"] == pytest.approx(np.abs(ours - theirs).max())
@@ -76,7 +77,8 @@ def test_a_spoilt_file_fails_with_the_reason(classifier, forgetful, trash_split,
     found = verify.verify(classifier, file, trash_split, classes=trash_classes, seconds=0.02)
     assert not found["passed"]
     assert re.fullmatch(
-        r"accuracy falls by \d\d\.\d\d points, from 1\.0000 to 0\.1667; the budget is 1\.", *found["failures"]
+        r"accuracy falls by \d\d\.\d\d ± \d\.\d\d points, from 1\.0000 to 0\.1667; the budget is 1\.",
+        *found["failures"],
     )
 
 
@@ -181,7 +183,7 @@ def test_without_validation_the_test_part_decides(run):
 def test_the_command_fails_over_budget_and_still_writes(run, forgetful):
     run, config = run
     run.write_bytes("model.tflite", convert.float32(forgetful))
-    with pytest.raises(OverBudget, match=r"model\.tflite: accuracy falls by \d+\.\d\d points, from "):
+    with pytest.raises(OverBudget, match=r"model\.tflite: accuracy falls by \d+\.\d\d ± \d+\.\d\d points, from "):
         verify.command({**config, "verify": {"seconds": 0.02}}, run)
     assert run.read_json("verify.json")["failures"]
 

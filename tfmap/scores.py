@@ -102,6 +102,25 @@ def multi_label(probabilities: np.ndarray, truths: np.ndarray, classes: Sequence
     }
 
 
+def paired_error(before: np.ndarray, after: np.ndarray) -> float:
+    """How far chance alone may move the difference of two accuracies on the same examples: its standard error.
+
+    Only the examples on which one is right and the other wrong say anything, so it is far smaller than the error of
+    either accuracy.
+
+    Args:
+        before: bool (N,): which examples the first got right.
+        after: bool (N,): the same of the second.
+
+    Returns:
+        in accuracy, 0..1.
+
+    Source: McNemar, Note on the sampling error of the difference between correlated proportions, 1947.
+    """
+    gains, losses = np.mean(after & ~before), np.mean(before & ~after)
+    return float(np.sqrt((gains + losses - (gains - losses) ** 2) / len(before)))
+
+
 def _averages(truths: np.ndarray, predicted: np.ndarray, labels: np.ndarray, kinds: Sequence[str]) -> dict:
     """Precision, recall and F1 over the classes `labels`; the micro average counts the answers of every class."""
     from sklearn.metrics import precision_recall_fscore_support

@@ -55,7 +55,8 @@ def verify(
 
     Returns:
         dict: "passed" and "failures" (lines that say why not); "examples"; "metric" (name, keras, file, drop_points,
-            budget); "keras" and "file_metrics" (see the task's score); "agreement" (share of pictures that both decide
+            budget; of accuracy also drop_error, the standard error of drop_points: few examples cannot tell half a
+            point); "keras" and "file_metrics" (see the task's score); "agreement" (share of pictures that both decide
             alike); "difference" (max and mean of |file - keras| over all scores); "file" and "float32" (bytes,
             gzip_bytes, format, dtypes, ops, float tensors, sparsity of each); "latency_ms" (per threads: of the file,
             of the float32 file, and their ratio, timed in turns); "disagreements" (the pictures that differ most).
@@ -116,7 +117,7 @@ def _check_outputs(lite: Any, model: keras.Model, classes: Sequence[str]) -> Non
 def _scored(
     theirs: np.ndarray, ours: np.ndarray, truths: np.ndarray, *, classes: Sequence[str], task: str, budget: float
 ) -> dict[str, Any]:
-    from tfmap import tasks
+    from tfmap import scores, tasks
 
     score = tasks.get(task).score
     keras_metrics, file_metrics = score(theirs, truths, classes=classes), score(ours, truths, classes=classes)
@@ -124,6 +125,9 @@ def _scored(
     name = "map" if keras_metrics.get("map") is not None else "accuracy"
     before, after = keras_metrics[name], file_metrics[name]
     metric = {"name": name, "keras": before, "file": after, "drop_points": 100 * (before - after), "budget": budget}
+    if name == "accuracy":
+        right = [answers.argmax(axis=1) == truths for answers in (theirs, ours)]
+        metric["drop_error"] = 100 * scores.paired_error(*right)
     return {"metric": metric, "keras": keras_metrics, "file_metrics": file_metrics}
 
 
@@ -184,8 +188,8 @@ def _failures(found: dict[str, Any], graph: Graph, labels: tuple[str, ...] | Non
     failures = []
     if metric["drop_points"] > metric["budget"] + 1e-9:  # 100 * (0.9 - 0.89) is a hair more than 1
         failures.append(
-            f"{metric['name']} falls by {metric['drop_points']:.2f} points, from {metric['keras']:.4f} to "
-            f"{metric['file']:.4f}; the budget is {metric['budget']:g}."
+            f"{metric['name']} falls by {metric['drop_points']:.2f}{_error(metric)} points, "
+            f"from {metric['keras']:.4f} to {metric['file']:.4f}; the budget is {metric['budget']:g}."
         )
     if graph.format == "int8" and floats:
         ops = ", ".join(sorted(set(found["file"]["float_ops"])))
@@ -237,15 +241,21 @@ def _show(found: dict[str, Any]) -> None:
     for threads, times in found["latency_ms"].items():
         title = f"ms a picture, {threads} thread{'s' * (threads != '1')}"
         table.add_row(title, *_pair(times["float32"]["median"], times["file"]["median"], "{:.2f}"))
+    tells = f" (they tell the change to{_error(metric)} points)" if _error(metric) else ""
     console = Console()
     console.print(table)
     console.print(
-        f"{found['examples']} pictures; {100 * found['agreement']:.2f}% decided alike; scores differ by at most "
+        f"{found['examples']} pictures{tells}; {100 * found['agreement']:.2f}% decided alike; scores differ by at most "
         f"{found['difference']['max']:.4f}, {found['difference']['mean']:.5f} on average.\n"
         f"{file['format']} inside, {len(file['float_tensors'])} float tensors; in {file['input']['dtype']}, out "
         f"{file['output']['dtype']}; {100 * file['sparsity']:.1f}% of the weights are zero.",
         highlight=False,
     )
+
+
+def _error(metric: dict[str, Any]) -> str:
+    """The standard error of a drop; there is none for mAP."""
+    return f" ± {metric['drop_error']:.2f}" if metric.get("drop_error") else ""
 
 
 def _pair(before: float, after: float, form: str) -> tuple[str, str, str]:
