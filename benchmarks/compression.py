@@ -28,7 +28,7 @@ from tfmap.source import Source, Split
 
 CONFIG = config.parse(demo.CONFIG, "demo")
 SHAPE = tuple(CONFIG["model"]["input_shape"])
-PRUNE, QAT = CONFIG["compress"]["recipe"].split("|")
+PRUNE, QAT = CONFIG["compress"]["recipe"], "qat(epochs=3)"
 
 
 def main() -> None:
@@ -93,6 +93,7 @@ def _variants(model: keras.Model, source: Source, seed: int) -> Iterator[tuple[s
     yield "float", _keras(model)
     yield "int8, no bias correction", file(model, bias_correction=False)
     yield "int8", file(model)
+    yield "QAT int8", file(compress.compress(model, source, recipe=QAT, **settings).to_tflite())
     pruned = compress.compress(model, source, recipe=PRUNE, **settings)
     yield "pruned", _keras(pruned)
     yield "pruned int8", file(pruned)
