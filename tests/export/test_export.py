@@ -42,6 +42,21 @@ def test_a_format_without_pictures_needs_no_split(classifier, trash_classes):
     assert metadata.read(file).name == "tiny"
 
 
+def test_a_sequential_model_is_corrected_as_a_functional_one_is(trash_split, trash_classes):
+    keras.utils.set_random_seed(0)
+    steps = [
+        keras.layers.Rescaling(1 / 127.5, offset=-1),
+        keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(6, activation="softmax"),
+    ]
+    sequential = keras.Sequential([keras.Input((48, 48, 3)), *steps], name="same")
+    functional = keras.Model(sequential.inputs, sequential.outputs, name="same")
+    files = [export.tflite(m, split=trash_split, classes=trash_classes, samples=24) for m in (sequential, functional)]
+    assert files[0] == files[1]
+    assert "MUL" not in {op.name for op in flatbuffer.read(files[0]).ops}
+
+
 def test_a_quantised_file_only_gets_its_metadata(classifier, photos, trash_classes):
     from tfmap.export import convert
 

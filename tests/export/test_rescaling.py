@@ -48,6 +48,26 @@ def test_models_within_models_too(photos):
     assert not any(type(layer) is layers.Rescaling for layer in copy._flatten_layers())
 
 
+def test_sequential_models_within_models_too(photos):
+    front = keras.Sequential([layers.Rescaling(1 / 127.5, offset=-1), layers.Conv2D(4, 3, strides=2)])
+    inputs = keras.Input((48, 48, 3))
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(front(inputs)))
+    copy = rescaling.folded(model)
+    pictures = photos[0].astype("float32")
+    np.testing.assert_allclose(copy.predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-5)
+    assert not any(type(layer) is layers.Rescaling for layer in copy._flatten_layers())
+
+
+def test_a_model_with_a_subclass_inside_is_returned():
+    class Own(keras.Model):
+        def call(self, x):
+            return 2 * x
+
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, Own()(layers.Rescaling(1 / 127.5, offset=-1)(inputs)))
+    assert rescaling.folded(model) is model
+
+
 def test_the_callers_model_is_left_alone(photos):
     model = _net(layers.Rescaling(1 / 127.5, offset=-1, name="first"))
     before = model.get_weights()

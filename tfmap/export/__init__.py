@@ -116,7 +116,7 @@ def _int8(
 
     shape = convert.input_shape(model)
     pictures = representative.calibration(split, shape=shape, count=samples, seed=seed, task=task)
-    model = convert.single_precision(model)
+    model = convert.functional(convert.single_precision(model))
     return convert.int8(correction.corrected(model, pictures) if correct else model, pictures, **file)
 
 

@@ -125,6 +125,11 @@ def single_precision(model: keras.Model) -> keras.Model:
     return rebuilt
 
 
+def functional(model: keras.Model) -> keras.Model:
+    """A sequential model as the functional one that it is; of another kind it is returned as it is."""
+    return keras.Model(model.inputs, model.outputs, name=model.name) if isinstance(model, keras.Sequential) else model
+
+
 def _in_float32(config: object) -> object:
     """A config with each dtype policy, however deep it stands (layers in layers, attention), replaced by float32."""
     if isinstance(config, dict) and config.get("class_name") in ("DTypePolicy", "FloatDTypePolicy"):

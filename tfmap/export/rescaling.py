@@ -17,10 +17,10 @@ def folded(model: keras.Model) -> keras.Model:
     A factor alone, or an offset alone, is one op already, and one that the converter may hide in the next.
 
     Args:
-        model: a functional or sequential model in float32; without such a layer, or of another kind, it is returned as
+        model: a functional model in float32; without such a layer, or of another kind, it is returned as
             it is.
     """
-    if not hasattr(model, "_nodes_by_depth") or not any(map(_is_affine, model._flatten_layers())):
+    if not any(map(_is_affine, model._flatten_layers())) or not all(map(_is_cloneable, model._flatten_layers())):
         return model
     copy = keras.models.clone_model(model, clone_function=_clone, recursive=True)
     for old, new in zip(_leaves(model), _leaves(copy), strict=True):
@@ -32,8 +32,13 @@ def _leaves(model: keras.Model) -> list[keras.layers.Layer]:
     """Layers that are no models, in order."""
     found = []
     for layer in model.layers:
-        found += _leaves(layer) if hasattr(layer, "_nodes_by_depth") else [layer]
+        found += _leaves(layer) if isinstance(layer, keras.Model) else [layer]
     return found
+
+
+def _is_cloneable(layer: keras.layers.Layer) -> bool:
+    """Whether it is a layer, or a model that says what it is made of: a subclass of Model does not."""
+    return not isinstance(layer, keras.Model) or type(layer) is keras.Sequential or hasattr(layer, "_nodes_by_depth")
 
 
 def _is_affine(layer: keras.layers.Layer) -> bool:
