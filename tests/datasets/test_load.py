@@ -197,7 +197,7 @@ def test_pictures_without_class_folders(fill):
 def test_empty_class(fill):
     folder = fill(four_each())
     (folder / "c").mkdir()
-    with pytest.raises(InputError, match=r"class folder .*c holds no pictures, only nothing\. Add pictures to it or"):
+    with pytest.raises(InputError, match=r"class folder .*c holds no pictures, it is empty\. Add pictures to it or"):
         load(str(folder))
 
 

@@ -70,9 +70,9 @@ def _classes(part: str, root: Path, skipped: list[Skipped]) -> Iterator[tuple[st
         entries = list(_visible(folder))
         files = [entry.path for entry in entries if not entry.is_dir()]
         if not files:
+            what = f"only {_contents(folder)}" if entries else "it is empty"
             raise InputError(
-                f"datasets: class folder {folder} holds no pictures, only {_contents(folder)}. Add pictures to it or "
-                "remove it."
+                f"datasets: class folder {folder} holds no pictures, {what}. Add pictures to it or remove it."
             )
         inner = [entry.path for entry in entries if entry.is_dir()]
         skipped += [Skipped(path, "is a folder inside a class folder; it was not searched") for path in inner]
