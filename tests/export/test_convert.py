@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -22,6 +24,13 @@ def test_every_format_answers_as_keras_does(lite_files, classifier, photos, name
     found = LiteModel(lite_files[name]).predict(photos[0])
     assert np.abs(found - expected).max() < TOLERANCE[name]
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.95
+
+
+def test_nothing_is_logged_about_folders_that_are_gone(classifier, caplog):
+    caplog.set_level("INFO", logger="tensorflow")
+    convert.float32(classifier)
+    assert not [record for record in caplog.records if "Assets written" in record.getMessage()]
+    assert logging.getLogger("tensorflow").level == logging.INFO
 
 
 def test_sizes_stand_in_order(lite_files):

@@ -6,6 +6,7 @@ size, because task libraries and GPU delegates on phones refuse an open one.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -159,5 +160,17 @@ def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # Said of every full-integer file; the statistics are the representative pictures.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
-        archive.write_out(folder, verbose=False)
+        with _silent(tf.get_logger()):  # "Assets written to" a folder that is gone in a moment
+            archive.write_out(folder, verbose=False)
         yield tf.lite.TFLiteConverter.from_saved_model(folder)
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Nothing below a warning."""
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
