@@ -105,12 +105,13 @@ def _keras(model: keras.Model) -> Any:
 
 
 def _row(found: dict, reference: dict, pictures: dict) -> dict[str, float]:
-    row = {}
+    row, lost, count = {}, 0.0, 0
     for name, scores in found.items():
         right, before = (100 * np.mean(x.argmax(1) == pictures[name][1]) for x in (scores, reference[name]))
-        row |= {name: right, f"{name}_lost": before - right}
+        row |= {name: right, f"{name}_lost": before - right, f"{name}_pictures": len(scores)}
         row[f"{name}_agreement"] = 100 * np.mean(scores.argmax(1) == reference[name].argmax(1))
-    return {key: float(value) for key, value in row.items()}
+        lost, count = lost + len(scores) * (before - right), count + len(scores)
+    return {key: float(value) for key, value in {**row, "lost": lost / count}.items()}
 
 
 def _means(rows: list[dict]) -> list[dict]:
