@@ -2,7 +2,7 @@
 
     python -m benchmarks.fashion_mnist FOLDER [--out RUN]
 
-FOLDER holds the four idx files. Trains configs/classification_fashion_mnist.yaml (a quarter of an hour on two cores), or
+FOLDER holds the four idx files. Trains configs/classification_fashion_mnist.yaml, a quarter of an hour on two cores, or
 takes the finished training in RUN.
 """
 
