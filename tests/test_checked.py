@@ -43,10 +43,10 @@ CASES = {
         net, "pictures"
     ),
     "fit(): model must be a Keras model, received 'lenet' (str)": lambda net, source: tfmap.fit("lenet", source),
-    "fit(): pipeline.batch_size must be int, received 'x'": lambda net, source: tfmap.fit(
+    "training: pipeline.batch_size must be int, received 'x'": lambda net, source: tfmap.fit(
         net, source, pipeline={"batch_size": "x"}
     ),
-    "fit(): unknown key 'pipeline.bach_size'": lambda net, source: tfmap.fit(net, source, pipeline={"bach_size": 3}),
+    "training: unknown key 'pipeline.bach_size'": lambda net, source: tfmap.fit(net, source, pipeline={"bach_size": 3}),
     "batches(): pipeline.batch_size must be int": lambda net, source: pipeline.batches(
         source.split("val"), size=(28, 28), channels=3, prepare=None, batch_size="x"
     ),

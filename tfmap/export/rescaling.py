@@ -17,8 +17,7 @@ def folded(model: keras.Model) -> keras.Model:
     A factor alone, or an offset alone, is one op already, and one that the converter may hide in the next.
 
     Args:
-        model: a functional model in float32; without such a layer, or of another kind, it is returned as
-            it is.
+        model: a functional model in float32; without such a layer, or of another kind, it is returned as it is.
     """
     if not any(map(_is_affine, model._flatten_layers())) or not all(map(_is_cloneable, model._flatten_layers())):
         return model

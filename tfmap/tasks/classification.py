@@ -119,7 +119,7 @@ def build(
 
 def _check_head(classes: int, dropout: float, multi_label: bool) -> None:
     least = 1 if multi_label else 2
-    if not isinstance(classes, (int, np.integer)) or classes < least:
+    if classes < least:
         raise InputError(f"model: classes must be a whole number of at least {least}, received {classes!r}.")
     if not 0 <= dropout < 1:
         raise InputError(f"model.dropout must be in [0, 1), received {dropout!r}.")

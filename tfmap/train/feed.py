@@ -33,7 +33,7 @@ class Feed:
         self, model: keras.Model, source: Source, task: ModuleType, *, options: Mapping[str, Any], seed: int
     ) -> None:
         for name, value in options.items():
-            signatures.key(f"pipeline.{name}", "fit()").check(value, "fit()")
+            signatures.key(f"pipeline.{name}", "training").check(value, "training")
         self.split = source.split("train")
         self.validation = source.splits.get("val")
         height, width, channels = model.input_shape[1:]
