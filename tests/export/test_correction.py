@@ -105,6 +105,14 @@ def test_a_layer_used_twice_is_left_as_it_is(photos):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_tensor_that_was_turned_is_passed_on(photos):
+    inputs = keras.Input((48, 48, 3))
+    x = keras.ops.transpose(layers.GlobalAveragePooling2D()(inputs), (1, 0))
+    model = keras.Model(inputs, layers.Dense(2, name="last")(keras.ops.transpose(x, (1, 0))))
+    copy = correction.corrected(model, photos[0])
+    assert np.isfinite(copy.get_layer("last").bias.numpy()).all()
+
+
 def test_models_within_models_are_corrected_too(photos):
     inner_inputs = keras.Input((48, 48, 3))
     inner = keras.Model(inner_inputs, layers.Conv2D(4, 3, name="inside")(inner_inputs), name="inner")

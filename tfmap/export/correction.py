@@ -105,8 +105,8 @@ def _is_fused(operation: Any) -> bool:
 
 def _stored(both: tf.Tensor) -> tf.Tensor:
     """The second stream in 256 levels, as an int8 file keeps a tensor; the first says between what values."""
-    if not both.dtype.is_floating or not both.shape.rank:
-        return both
+    if not both.dtype.is_floating or not both.shape.rank or both.shape[0] % 2:
+        return both  # no tensor of pictures, or one that was turned so that they are not its first axis
     exact, rounded = tf.split(both, 2)
     low, high = tf.minimum(tf.reduce_min(exact), 0.0), tf.maximum(tf.reduce_max(exact), 1e-6)
     return tf.concat([exact, tf.quantization.fake_quant_with_min_max_vars(rounded, low, high)], axis=0)
