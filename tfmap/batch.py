@@ -8,6 +8,7 @@ A batch is a dict; every stage takes one and returns a new one.
 | label  | int32 or float32 | (B,) or (B, K)   | class index, or a share per class once mixed       |
 | boxes  | float32          | (B, N, 4)        | yxyx in pixels of `image`; padding rows are zero   |
 | classes| int32            | (B, N)           | class of each box, -1 is padding                   |
+| points | float32          | (B, N, 3)        | y, x in pixels of `image`, 1; absent ones are zero |
 | mask   | int32            | (B, H, W)        | class of each pixel, 255 is ignored                |
 | weight | float32          | (B,)             | share of the loss and the metrics; 0 is padding    |
 | id     | string           | (B,)             | source path                                        |
@@ -28,6 +29,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "label": (("int32", "float32"), (1, 2)),
     "boxes": (("float32",), (3,)),
     "classes": (("int32",), (2,)),
+    "points": (("float32",), (3,)),
     "mask": (("int32",), (3,)),
     "weight": (("float32",), (1,)),
     "id": (("string",), (1,)),

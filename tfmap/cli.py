@@ -22,7 +22,7 @@ from tfmap import config as configs
 from tfmap import signatures
 from tfmap.errors import InputError, OverBudget, did_you_mean
 from tfmap.runs import Run
-from tfmap.stages import CONFIG, STAGES, explain, table, usage
+from tfmap.stages import CONFIG, SOURCE, STAGES, explain, table, usage
 
 
 def console() -> None:
@@ -83,7 +83,8 @@ def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
         config = configs.override(configs.check(configs.parse(demo.CONFIG, "demo"), "demo"), argv)
         _settle(config, STAGES["train"].reads, "demo")
         return config, Run(config.setdefault("out", "runs/demo"))
-    return _read_config(stage, argv) if STAGES[stage].takes == CONFIG else _read_run(stage, argv)
+    read = {CONFIG: _read_config, SOURCE: _read_source}.get(STAGES[stage].takes, _read_run)
+    return read(stage, argv)
 
 
 def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
@@ -91,6 +92,14 @@ def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     config = configs.override(configs.read(path), argv[1:])
     _settle(config, STAGES[stage].reads, str(path))
     return config, Run(config.setdefault("out", f"runs/{path.stem}"))
+
+
+def _read_source(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
+    """A stage that starts from the data alone."""
+    source, reads = _first(stage, argv, "SOURCE"), STAGES[stage].reads
+    config = configs.override(configs.check({"datasets": {"source": source}}, stage), argv[1:], (*reads, "out", "seed"))
+    _settle(config, reads, stage)
+    return config, Run(config.setdefault("out", f"runs/{Path(source).stem}_{stage}"))
 
 
 def _read_run(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:

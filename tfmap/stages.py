@@ -32,6 +32,7 @@ class Stage:
 
 
 CONFIG, RUN = "CONFIG [section.key=value ...] [out=RUN]", "RUN [section.key=value ...]"
+SOURCE = "SOURCE [section.key=value ...] [out=FOLDER]"
 _DATA = ("datasets", "pipeline")
 _LEARN = (*_DATA, "augment", "model", "train")
 
