@@ -13,6 +13,7 @@ What a file becomes, whatever its format:
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -21,6 +22,9 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 BACKGROUND = (255, 255, 255)
 LARGEST_FILE = 1 << 28  # bytes; a film that lies among the pictures is not read into memory
+# A few bytes can claim to be a picture of any size. Decoded, a pixel takes at most 8 bytes (16-bit values), so that no
+# picture takes more than 512 MB.
+LARGEST_PICTURE = 1 << 26  # pixels
 
 _ORIENTATION = 0x0112
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -51,8 +55,24 @@ def read(source: str | bytes, channels: int = 3, at_least: tuple[int, int] | Non
     return np.array(image, np.uint8).reshape(image.height, image.width, channels)
 
 
-def examine(data: bytes) -> bool:
-    """Read a whole picture, quickly, and tell whether it is odd: one that TensorFlow reads wrongly or not at all.
+class Examined(NamedTuple):
+    """What a look at a picture tells.
+
+    Attributes:
+        odd: whether TensorFlow reads it wrongly or not at all.
+        height: of the upright picture, in pixels.
+        width: of the upright picture, in pixels.
+        orientation: EXIF's number, 1 to 8, of how it is stored; from 5 on height and width are swapped in the file.
+    """
+
+    odd: bool
+    height: int
+    width: int
+    orientation: int
+
+
+def examine(data: bytes) -> Examined:
+    """Read a whole picture, quickly, and tell its size and whether it is odd.
 
     A JPEG is decoded at an eighth of its size, which still reads every byte of it.
 
@@ -60,16 +80,56 @@ def examine(data: bytes) -> bool:
         OSError: truncated, or no picture. Pillow's plugins may raise other errors too.
     """
     with _open(io.BytesIO(data)) as image:
-        odd = _is_odd(image, data)
+        odd, (width, height), orientation = _is_odd(image, data), image.size, _orientation(image)
         image.draft(None, (1, 1))
         image.load()
         if image.mode == "F":
             raise OSError("its pixels are floating-point numbers, which have no fixed range; save it as 8 or 16 bits")
-    return odd
+    return Examined(odd, *((width, height) if orientation >= 5 else (height, width)), orientation)
+
+
+def read_values(source: str | bytes) -> np.ndarray:
+    """The numbers that a mask holds: palette indices or grey values, never colours.
+
+    Args:
+        source: a path, or the encoded bytes.
+
+    Returns:
+        uint8 (h, w); a mask of one bit has 0 and 255.
+
+    Raises:
+        OSError: missing, truncated, no picture, or a picture that cannot hold class numbers. Pillow's plugins may raise
+            other errors too.
+    """
+    with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        if image.format in ("JPEG", "MPO"):
+            raise OSError("is a JPEG, whose compression changes class numbers; save masks as PNG")
+        values = np.asarray(ImageOps.exif_transpose(image))
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.ndim == 3 and values.shape[2] == 3 and (values == values[..., :1]).all():  # grey, written as RGB
+        values = values[..., 0]
+    if values.ndim != 2 or values.dtype.kind == "f":
+        raise OSError("holds colours, not class numbers; save masks as PNG in greyscale or with a palette")
+    if values.min(initial=0) < 0 or values.max(initial=0) > 255:
+        raise OSError("holds values above 255; save masks with 8 bits, the number of its class in each pixel")
+    return values.astype(np.uint8)
 
 
 def _open(file: str | io.BytesIO) -> Image.Image:
-    return Image.open(file, formats=[name for name in FORMATS if name in _known()])
+    try:
+        image = Image.open(file, formats=[name for name in FORMATS if name in _known()])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise OSError(f"is larger than {LARGEST_PICTURE >> 20} million pixels") from error
+    if image.width * image.height > LARGEST_PICTURE:
+        image.close()
+        raise OSError(f"is larger than {LARGEST_PICTURE >> 20} million pixels ({image.width} x {image.height})")
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    number = image.getexif().get(_ORIENTATION, 1)
+    return number if number in range(1, 9) else 1
 
 
 def _known() -> set[str]:

@@ -78,7 +78,10 @@ def test_format_and_bare_name(data_dir):
 
 
 def test_no_classification(data_dir):
-    with pytest.raises(InputError, match=r"is no image classification data set: .* found features image, label\."):
+    with pytest.raises(
+        InputError,
+        match=r"cannot be read for label: expected one image and one class label, found features image, label\.",
+    ):
         load("tfds:waste/bare", data_dir=data_dir)
 
 

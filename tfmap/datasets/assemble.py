@@ -1,4 +1,4 @@
-"""Listing -> Source: scan, clean, cut, check."""
+"""Listing -> Source: scan, settle, clean, cut, check."""
 
 from __future__ import annotations
 
@@ -8,31 +8,38 @@ from dataclasses import replace
 import numpy as np
 
 from tfmap.datasets import clean, splits
-from tfmap.datasets.listing import Listing
+from tfmap.datasets.listing import Listing, Target
 from tfmap.datasets.scan import Verdict, scan
+from tfmap.datasets.settle import settle
 from tfmap.errors import InputError
 from tfmap.source import Skipped, Source, Split
 
 _ORDER = ("train", "val", "test")
+_NOUNS = {"boxes": "boxes", "mask": "masks"}
 
 
 def assemble(
     source: str,
     listing: Listing,
     *,
+    target: Target | None,
     multi_label: bool | None,
+    void: int,
     val_fraction: float,
     test_fraction: float,
     seed: int,
     workers: int | None,
 ) -> Source:
     """Open every picture of a listing, leave out what spoils, cut the rest; see `datasets.load`."""
-    listing = _with_labels(source, listing, multi_label)
-    if len(listing.classes) < 2 and not listing.multi_label:
-        only = ", ".join(listing.classes) or "none"
-        raise InputError(f"datasets: {source} needs at least two classes to tell apart, found {only}.")
+    listing = _with_safe_names(listing)
     verdicts = scan(listing, source, workers)
-    keep, left_out, findings = clean.clean(listing, verdicts)
+    listing, unfit, found = settle(listing, verdicts, source, void=void, workers=workers)
+    if target == "label":
+        listing = replace(listing, boxes=None, masks=None)
+    listing = _with_labels(source, listing, multi_label)
+    _check_enough(source, listing)
+    keep, left_out, findings = clean.clean(listing, verdicts, unfit)
+    findings |= found
     _check_some(source, keep, left_out)
     parts = _parts(source, listing, verdicts, keep, val_fraction, test_fraction, seed)
     odd = np.array([verdict.odd for verdict in verdicts], bool)
@@ -43,14 +50,47 @@ def assemble(
         id=source,
         classes=listing.classes,
         splits=cut,
-        multi_label=listing.multi_label,
+        multi_label=listing.target == "label" and listing.multi_label,
+        target=listing.target,
         skipped=(*listing.skipped, *left_out),
-        findings={kind: tuple(lines) for kind, lines in findings.items() if lines},
+        findings={kind: tuple(lines) for kind, lines in {**listing.findings, **findings}.items() if lines},
     )
+
+
+def _with_safe_names(listing: Listing) -> Listing:
+    """Without the files whose names are no text: neither TensorFlow nor a report can write them."""
+    if listing.kind != "path":
+        return listing
+    safe = np.array([_is_text(path) for path in listing.images], bool)
+    if safe.all():
+        return listing
+    unsafe = [Skipped(ascii(path)[1:-1], "has a name that is no UTF-8; rename it") for path in listing.images[~safe]]
+    return replace(listing.take(np.flatnonzero(safe)), skipped=(*listing.skipped, *unsafe))
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_enough(source: str, listing: Listing) -> None:
+    needed = 1 if listing.target == "boxes" or listing.multi_label else 2
+    if len(listing.classes) < needed:
+        what = "one class to find" if needed == 1 else "two classes to tell apart"
+        only = ", ".join(listing.classes) or "none"
+        raise InputError(f"datasets: {source} needs at least {what}, found {only}.")
 
 
 def _with_labels(source: str, listing: Listing, multi_label: bool | None) -> Listing:
     """The listing with single or several labels a picture, as asked."""
+    if multi_label is not None and listing.target != "label":
+        raise InputError(
+            f"datasets.multi_label is set, but {source} has {_NOUNS[listing.target]}. Remove it, or set "
+            "datasets.target to label."
+        )
     if multi_label is None or multi_label == listing.multi_label:
         return listing
     if multi_label:
@@ -90,7 +130,8 @@ def _parts(
 
 
 def _split(listing: Listing, odd: np.ndarray, indices: np.ndarray) -> Split:
-    return Split(listing.kind, listing.images[indices], listing.labels[indices], listing.ids[indices], odd[indices])
+    whole = Split(listing.kind, listing.images, listing.labels, listing.ids, odd, listing.boxes, listing.masks)
+    return whole.take(indices)
 
 
 def _check_some(source: str, keep: np.ndarray, left_out: list[Skipped]) -> None:
@@ -106,8 +147,8 @@ def _check_classes(source: str, listing: Listing, cut: dict[str, Split], finding
     labels = cut["train"].labels
     counts = np.bincount(labels, minlength=len(listing.classes)) if labels.ndim == 1 else labels.sum(0).astype(int)
     empty = [name for name, count in zip(listing.classes, counts, strict=True) if not count]
-    # Arrays and TensorFlow Datasets declare classes that a part of the data need not hold; files do not.
-    if empty and listing.kind == "path":
+    # Arrays, TensorFlow Datasets and lists of categories name classes that a part of the data need not hold.
+    if empty and listing.kind == "path" and not listing.declared:
         raise InputError(
             f"datasets: no usable train picture of class {', '.join(empty)} in {source}. Add pictures or remove the "
             "class."

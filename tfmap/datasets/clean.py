@@ -1,7 +1,8 @@
 """Leave out what would spoil training or the score: unreadable pictures, copies, contradictions, leaks.
 
 - Unreadable: left out.
-- The same picture under two labels: one label is wrong and nobody can tell which, so every copy is left out.
+- The same picture under two labels (or with other boxes, another mask): one is wrong and nobody can tell which, so
+  every copy is left out.
 - A copy in another given part: kept in test before val before train, left out of the others.
 - A copy in the same part: the first is kept.
 
@@ -12,7 +13,7 @@ a score on a published test set stays comparable; those are only listed. "The sa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from tfmap.source import Skipped
 Findings = dict[str, list[str]]
 
 UNREADABLE = "unreadable"
+UNFIT = "unusable mask"
 CONFLICT = "same picture under two labels"
 LEAK = "same picture in two parts"
 COPY = "exact duplicates"
@@ -33,12 +35,15 @@ _IMBALANCE_FROM = 3.0  # largest class / smallest class
 _RANK = {"test": 0, "val": 1, "train": 2, "": 2}
 
 
-def clean(listing: Listing, verdicts: Sequence[Verdict]) -> tuple[np.ndarray, list[Skipped], Findings]:
+def clean(
+    listing: Listing, verdicts: Sequence[Verdict], unfit: Mapping[int, str] | None = None
+) -> tuple[np.ndarray, list[Skipped], Findings]:
     """Decide which pictures stay.
 
     Args:
         listing: N pictures.
         verdicts: N verdicts of the scan.
+        unfit: pictures that can be read but not used, and why (no usable mask).
 
     Returns:
         bool (N,) of those that stay; those that do not, with reasons; findings by kind.
@@ -47,7 +52,10 @@ def clean(listing: Listing, verdicts: Sequence[Verdict]) -> tuple[np.ndarray, li
     reasons = {index: verdict.reason for index, verdict in enumerate(verdicts) if verdict.reason}
     for index, reason in reasons.items():
         findings[UNREADABLE].append(f"{listing.ids[index]}: {reason}")
-    for group in _same(verdicts):
+    for index, reason in (unfit or {}).items():
+        findings[UNFIT].append(f"{listing.ids[index]}: {reason}")
+    reasons |= unfit or {}
+    for group in _same(verdicts, reasons):
         kind, left_out = _settle(listing, group)
         findings[kind].append(" = ".join(listing.ids[index] for index in group))
         reasons |= {index: f"{kind}: {_others(listing, group, index)}" for index in left_out}
@@ -70,11 +78,11 @@ def imbalance(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
     return [f"{classes[large]} has {counts[large]} pictures, {ratio} {classes[small]} with {counts[small]}"]
 
 
-def _same(verdicts: Sequence[Verdict]) -> Iterator[list[int]]:
-    """Indices of readable pictures with equal content, two or more at a time."""
+def _same(verdicts: Sequence[Verdict], reasons: Mapping[int, str]) -> Iterator[list[int]]:
+    """Indices of usable pictures with equal content, two or more at a time."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, verdict in enumerate(verdicts):
-        if not verdict.reason:
+        if index not in reasons:
             groups[verdict.digest].append(index)
     return (group for group in groups.values() if len(group) > 1)
 
@@ -82,13 +90,24 @@ def _same(verdicts: Sequence[Verdict]) -> Iterator[list[int]]:
 def _settle(listing: Listing, group: list[int]) -> tuple[str, list[int]]:
     """What a group of equal pictures is, and which of them are left out."""
     given = [index for index in group if listing.parts[index] in ("val", "test")]
-    if len({listing.labels[index].tobytes() for index in group}) > 1:
+    if len({_annotation(listing, index) for index in group}) > 1:
         return CONFLICT, [index for index in group if index not in given]
     best = min(_RANK[listing.parts[index]] for index in group)
     weaker = [index for index in group if _RANK[listing.parts[index]] > best]
     if weaker:
         return LEAK, weaker
     return COPY, [] if given else group[1:]
+
+
+def _annotation(listing: Listing, index: int) -> bytes:
+    """What is said about a picture: its labels, its boxes in any order, or its mask."""
+    if listing.boxes is not None:
+        rows = listing.boxes.rows(index)
+        table = np.column_stack([listing.boxes.boxes[rows], listing.boxes.classes[rows]])
+        return table[np.lexsort(table.T)].tobytes()
+    if listing.masks is not None:
+        return listing.masks.read(index).tobytes()
+    return listing.labels[index].tobytes()
 
 
 def _others(listing: Listing, group: list[int], index: int) -> str:

@@ -40,7 +40,7 @@ def read(file: Path, columns: Columns) -> Listing:
 def tables(folder: Path, columns: Columns) -> list[Path]:
     """The CSV files in a folder that have the path and the label column."""
     found = sorted(path for path in folder.glob("*.csv") if path.is_file() and not path.name.startswith("."))
-    return [path for path in found if {columns[0], columns[1]} <= set(_header(path))]
+    return [path for path in found if {columns[0], columns[1]} <= set(header(path))]
 
 
 def find(folder: Path, columns: Columns) -> Path:
@@ -59,7 +59,8 @@ def find(folder: Path, columns: Columns) -> Path:
     return found[0]
 
 
-def _header(file: Path) -> list[str]:
+def header(file: Path) -> list[str]:
+    """The names of a table's columns; none if it is no table."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             return next(csv.reader(lines), [])
@@ -72,13 +73,18 @@ def _rows(file: Path, columns: Columns) -> list[Row]:
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             table = csv.DictReader(lines)
-            _check_columns(file, table.fieldnames or [], (path, label))
+            check_columns(file, table.fieldnames or [], (path, label))
             return [(table.line_num, row[path] or "", row[label] or "", row.get(split) or "") for row in table]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"datasets: {file} is no CSV text in UTF-8: {error}.") from error
 
 
-def _check_columns(file: Path, present: list[str], wanted: tuple[str, str]) -> None:
+def check_columns(file: Path, present: list[str], wanted: tuple[str, str]) -> None:
+    """Check that the columns of the path and of the label are there.
+
+    Raises:
+        InputError: one is not.
+    """
     for key, name in zip(("path_column", "label_column"), wanted, strict=True):
         if name not in present:
             raise InputError(
@@ -97,7 +103,7 @@ def _gather(file: Path, rows: list[Row], separator: str) -> tuple[dict[str, list
             raise InputError(f"datasets: {file}, line {line}: the path or the label is empty.")
         known = labels.setdefault(path.strip(), [])
         known += [name for name in dict.fromkeys(names) if name not in known]
-        part = _part(file, line, split)
+        part = part_of(file, line, split)
         if parts.setdefault(path.strip(), part) != part:
             raise InputError(f"datasets: {file}, line {line}: {path} stands in two splits.")
     if not labels:
@@ -105,7 +111,12 @@ def _gather(file: Path, rows: list[Row], separator: str) -> tuple[dict[str, list
     return labels, parts
 
 
-def _part(file: Path, line: int, split: str) -> str:
+def part_of(file: Path, line: int, split: str) -> str:
+    """The part that a cell of the split column names; "" for an empty one.
+
+    Raises:
+        InputError: it names none.
+    """
     name = split.strip().lower()
     if name and name not in PARTS:
         raise InputError(f"datasets: {file}, line {line}: unknown split {split!r}. Known: {', '.join(PARTS)}.")

@@ -4,35 +4,67 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfmap.datasets import folder, samples
-from tfmap.datasets.listing import Listing
+from tfmap.datasets import folder, samples, tree
+from tfmap.datasets.listing import Listing, Target
 from tfmap.errors import InputError
 
 Columns = tuple[str, str, str, str]  # path, label, split, separator of labels
 
+# format -> what it can say about a picture
+TARGETS: dict[str, tuple[Target, ...]] = {
+    "folder": ("label",),
+    "csv": ("label", "boxes"),
+    "idx": ("label",),
+    "npz": ("label",),
+    "voc": ("boxes", "mask", "label"),
+    "coco": ("boxes", "mask", "label"),
+    "yolo": ("boxes", "mask", "label"),
+    "masks": ("mask",),
+}
+_FOLDERS = ("folder", "idx", "voc", "masks")  # formats that are always a folder
+_SUFFIXES = {".csv": "csv", ".npz": "npz", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
+_EXPECTED = "a folder, a .csv, .npz, .json (COCO) or .yaml (YOLO) file"
+
 
 def read(
-    source: str, format: str | None = None, *, columns: Columns, data_dir: str | None = None, download: bool = False
+    source: str,
+    format: str | None = None,
+    *,
+    target: Target | None = None,
+    columns: Columns,
+    data_dir: str | None = None,
+    download: bool = False,
 ) -> Listing:
     """Read a source by its format, or by what is there.
 
     Args:
         source: what `load` was given.
-        format: folder, csv, tfds, idx, npz, or None.
+        format: one of TARGETS, tfds, or None.
+        target: what to read about each picture; None for what the format is for.
         columns: names of the CSV columns for path, label and split, and the separator of labels.
         data_dir: folder of TensorFlow Datasets.
         download: whether TensorFlow Datasets may fetch.
     """
-    scheme, _, name = source.partition(":")
-    if scheme == "tfds" or format == "tfds":
-        from tfmap.datasets import tfds  # takes seconds: it imports TensorFlow
-
-        return tfds.read(name if scheme == "tfds" else source, data_dir=data_dir, download=download)
-    path = samples.folder(name) if scheme == "sample" else Path(source).expanduser()
     try:
-        return _read_path(path, format or detect(path, columns), columns)
+        path = None if source.startswith("tfds:") or format == "tfds" else root(source)
+        format = "tfds" if path is None else format or detect(path, columns)
+        if format == "tfds":
+            from tfmap.datasets import tfds  # takes seconds: it imports TensorFlow
+
+            return tfds.read(source.removeprefix("tfds:"), target=target, data_dir=data_dir, download=download)
+        if target is not None and target not in TARGETS[format]:
+            raise InputError(
+                f"datasets.target is {target}, but {source}, read as {format}, only has {' or '.join(TARGETS[format])}."
+            )
+        return _read_path(path, format, target, columns)
     except PermissionError as error:
         raise InputError(f"datasets: no permission to read {error.filename or path}.") from error
+
+
+def root(source: str) -> Path:
+    """The folder or file behind a name."""
+    scheme, _, name = source.partition(":")
+    return samples.folder(name) if scheme == "sample" else Path(source).expanduser()
 
 
 def detect(path: Path, columns: Columns) -> str:
@@ -44,10 +76,10 @@ def detect(path: Path, columns: Columns) -> str:
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"datasets: {path} does not exist. Expected a folder, a .csv or .npz file, "
+            f"datasets: {path} does not exist. Expected {_EXPECTED}, "
             f"{', '.join(f'sample:{name}' for name in samples.names())} or tfds:<name>."
         )
-    if path.is_file():
+    if not path.is_dir():
         return _of_file(path)
     readings = _of_folder(path, columns)
     if len(readings) > 1:
@@ -58,43 +90,57 @@ def detect(path: Path, columns: Columns) -> str:
     return next(iter(readings), "folder")
 
 
-def _read_path(path: Path, format: str, columns: Columns) -> Listing:
-    _check_there(path, want_folder=format in ("folder", "idx"), format=format)
+def _read_path(path: Path, format: str, target: Target | None, columns: Columns) -> Listing:
+    from tfmap.datasets import arrays, coco, masks, voc, yolo
+
+    _check_there(path, format)
     if format == "csv":
-        from tfmap.datasets import csv_table
-
-        return csv_table.read(csv_table.find(path, columns) if path.is_dir() else path, columns)
-    if format in ("idx", "npz"):
-        from tfmap.datasets import arrays
-
-        return arrays.read_idx(path) if format == "idx" else arrays.read_npz(path)
-    return folder.read(path)
+        return _read_csv(path, target, columns)
+    if format in ("voc", "coco", "yolo"):
+        return {"voc": voc, "coco": coco, "yolo": yolo}[format].read(path, target)
+    return {"idx": arrays.read_idx, "npz": arrays.read_npz, "masks": masks.read, "folder": folder.read}[format](path)
 
 
-def _check_there(path: Path, *, want_folder: bool, format: str) -> None:
+def _read_csv(path: Path, target: Target | None, columns: Columns) -> Listing:
+    from tfmap.datasets import boxes_csv, csv_table
+
+    file = csv_table.find(path, columns) if path.is_dir() else path
+    boxes = target == "boxes" or boxes_csv.matches(file)
+    return (boxes_csv if boxes else csv_table).read(file, columns)
+
+
+def _check_there(path: Path, format: str) -> None:
     if not path.exists():
         raise FileNotFoundError(f"datasets: {path} does not exist.")
-    if want_folder and not path.is_dir():
+    if format in _FOLDERS and not path.is_dir():
         raise InputError(f"datasets.format {format!r} wants a folder, received the file {path}.")
     if format == "npz" and path.is_dir():
         raise InputError(f"datasets.format 'npz' wants a file, received the folder {path}.")
 
 
 def _of_file(path: Path) -> str:
-    format = path.suffix.lower().lstrip(".")
-    if format not in ("csv", "npz"):
+    format = _SUFFIXES.get(path.suffix.lower())
+    if format is None or not path.is_file():
         raise InputError(
-            f"datasets: {path} is no data set: expected a folder, a .csv or a .npz file. If it is a CSV file by "
-            "another name, set datasets.format to csv."
+            f"datasets: {path} is no data set: expected {_EXPECTED}. If it is a CSV file by another name, set "
+            "datasets.format to csv."
         )
     return format
 
 
 def _of_folder(path: Path, columns: Columns) -> list[str]:
-    from tfmap.datasets import arrays, csv_table
+    from tfmap.datasets import arrays, coco, csv_table, masks, voc, yolo
 
     readings = {
-        "folder": folder.matches(path),
+        "tfds": tree.prepared(path),
+        "voc": voc.matches(path),
+        "coco": coco.matches(path),
+        "yolo": yolo.matches(path),
+        "masks": masks.matches(path),
+    }
+    owned = any(readings.values())  # by its marker files: the folders inside are no classes then
+    readings |= {
+        "folder": not owned and folder.matches(path),
         "csv": bool(csv_table.tables(path, columns)),
         "idx": arrays.has_idx(path),
     }

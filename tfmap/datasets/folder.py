@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from tfmap.datasets import tree
 from tfmap.datasets.listing import PARTS, Listing, check_classes, objects
 from tfmap.errors import InputError
 from tfmap.source import Skipped
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif")
 
 
 def read(folder: Path) -> Listing:
@@ -39,13 +37,13 @@ def read(folder: Path) -> Listing:
 
 def matches(folder: Path) -> bool:
     """Whether there is at least one visible folder inside."""
-    return any(_folders(folder))
+    return any(tree.folders(folder))
 
 
 def _parts(folder: Path) -> list[tuple[str, Path]]:
     """(part, its folder) where the folder is cut in train, val and test, else one ("", folder)."""
-    inside = list(_folders(folder))
-    cut = [path for path in inside if path.name.lower() in PARTS and any(_folders(path))]
+    inside = list(tree.folders(folder))
+    cut = [path for path in inside if path.name.lower() in PARTS and any(tree.folders(path))]
     if not cut:
         return [("", folder)]
     if len(cut) < len(inside):
@@ -63,33 +61,24 @@ def _parts(folder: Path) -> list[tuple[str, Path]]:
 def _classes(part: str, root: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
     skipped += [
         Skipped(entry.path, "lies outside the class folders")
-        for entry in _visible(root)
-        if entry.name.lower().endswith(_SUFFIXES) and not entry.is_dir()
+        for entry in tree.visible(root)
+        if entry.name.lower().endswith(tree.SUFFIXES) and not tree.is_folder(entry)
     ]
-    for folder in _folders(root):
-        entries = list(_visible(folder))
-        files = [entry.path for entry in entries if not entry.is_dir()]
+    for folder in tree.folders(root):
+        entries = list(tree.visible(folder))
+        files = [entry.path for entry in entries if not tree.is_folder(entry)]
         if not files:
             what = f"only {_contents(folder)}" if entries else "it is empty"
             raise InputError(
                 f"datasets: class folder {folder} holds no pictures, {what}. Add pictures to it or remove it."
             )
-        inner = [entry.path for entry in entries if entry.is_dir()]
+        inner = [entry.path for entry in entries if tree.is_folder(entry)]
         skipped += [Skipped(path, "is a folder inside a class folder; it was not searched") for path in inner]
         yield from ((part, folder.name, path) for path in files)
 
 
-def _visible(folder: Path) -> list[os.DirEntry]:
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    return (Path(entry.path) for entry in _visible(folder) if entry.is_dir())
-
-
 def _contents(folder: Path) -> str:
-    names = [entry.name for entry in _visible(folder)]
+    names = [entry.name for entry in tree.visible(folder)]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (", ".join(names[:3]) + more) or "nothing"
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from tfmap.errors import InputError
-from tfmap.source import Skipped
+from tfmap.source import Boxes, Masks, Skipped
 
 # what folders and columns call the parts -> our name
 PARTS = {
@@ -23,6 +23,8 @@ PARTS = {
     "testing": "test",
 }
 
+Target = Literal["label", "boxes", "mask"]
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -31,11 +33,18 @@ class Listing:
     Attributes:
         kind: "path", "encoded" or "pixels", as in `Split`.
         images: object (N,) of str or bytes, or uint8 (N, H, W, C).
-        labels: int32 (N,), or float32 (N, K) of 0 and 1 where a picture has several labels.
+        labels: int32 (N,), or float32 (N, K) of 0 and 1 where a picture has several labels. With boxes or masks zeros
+            (N, K): `annotations` fills them once the pictures' sizes are known.
         ids: object (N,) of str.
         parts: object (N,) of "train", "val", "test", or "" where the source does not say.
         classes: class names, in the order of labels.
         skipped: files that the reader already left out.
+        boxes: as they are written, not yet checked: float64, in the `unit` of the annotation, classes in any range.
+        masks: as in `Split`.
+        sizes: int64 (N, 2), (height, width) of the picture according to its annotation, 0 where it does not say.
+        unit: whether a box is in pixels or in shares of the picture's sides.
+        declared: whether the source names its classes apart from the pictures, so that some may have none.
+        findings: kind of finding -> lines.
     """
 
     kind: Literal["path", "encoded", "pixels"]
@@ -45,6 +54,12 @@ class Listing:
     parts: np.ndarray
     classes: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    boxes: Boxes | None = None
+    masks: Masks | None = None
+    sizes: np.ndarray | None = None
+    unit: Literal["pixels", "share"] = "pixels"
+    declared: bool = False
+    findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,12 +69,31 @@ class Listing:
         """Whether a picture may have several labels."""
         return self.labels.ndim == 2
 
+    @property
+    def target(self) -> Target:
+        """What it says about a picture."""
+        return "boxes" if self.boxes is not None else "mask" if self.masks is not None else "label"
 
-def objects(values: Sequence[str | bytes]) -> np.ndarray:
+    def take(self, indices: np.ndarray) -> Listing:
+        """The pictures at `indices`, in that order."""
+        names = ("images", "labels", "ids", "parts", "sizes")
+        arrays = {name: getattr(self, name)[indices] for name in names if getattr(self, name) is not None}
+        targets = {name: getattr(self, name).take(indices) for name in ("boxes", "masks") if getattr(self, name)}
+        return replace(self, **arrays, **targets)
+
+
+def objects(values: Sequence[Any]) -> np.ndarray:
     """An object array (N,), which keeps bytes with trailing zeros whole (NumPy's own string types cut them)."""
     array = np.empty(len(values), object)
-    array[:] = values
+    for index, value in enumerate(values):  # not array[:] = values, which would spread a list of tuples
+        array[index] = value
     return array
+
+
+def is_class(name: str) -> bool:
+    """Whether a name can be a file name and a line of a label file."""
+    bad = not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\")
+    return not bad and not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name)
 
 
 def check_classes(classes: Sequence[str], where: str) -> tuple[str, ...]:
@@ -69,10 +103,21 @@ def check_classes(classes: Sequence[str], where: str) -> tuple[str, ...]:
         InputError: a name is empty, looks like a path, or holds a line break or another control character.
     """
     for name in classes:
-        bad = not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\")
-        if bad or any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
+        if not is_class(name):
             raise InputError(
                 f"datasets: {name!r} cannot be a class name ({where}): class names become file names and lines of "
                 "labels.txt, so they may not be empty, look like a path or hold line breaks. Rename the class."
             )
     return tuple(classes)
+
+
+def distinct_classes(classes: Sequence[str], where: str) -> tuple[str, ...]:
+    """The class names, if `check_classes` takes them and none stands twice.
+
+    Raises:
+        InputError: a name cannot be a class, or stands twice.
+    """
+    twice = next((name for name in classes if classes.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"datasets: the class {twice!r} stands twice ({where}). Rename one.")
+    return check_classes(classes, where)

@@ -1,4 +1,4 @@
-"""Open every picture once: which can be read, which are odd, which are the same.
+"""Open every picture and mask once: which can be read, which are odd, which are the same.
 
 A verdict depends on the file alone, so it is kept in the user's cache by path, size and time of change; the second load
 of a folder opens nothing.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import PIL
@@ -24,7 +25,7 @@ from tfmap import caches, pixels
 from tfmap.datasets.listing import Listing
 from tfmap.runs import replacing
 
-_VERSION = f"1, Pillow {PIL.__version__}"  # another version may judge otherwise
+_VERSION = f"2, Pillow {PIL.__version__}"  # another version may judge otherwise
 _BLOCK = 1024  # files handed to the threads at a time
 _SHOW_FROM = 3000  # below this many files a scan is over before a progress bar could be read
 _SETTLED = 2_000_000_000  # ns; a file changed twice within the clock's tick would keep its time of change
@@ -37,20 +38,49 @@ class Verdict(NamedTuple):
         digest: 32 hex digits that stand for its bytes.
         odd: whether only Pillow reads it rightly.
         reason: why it cannot be read, "" if it can.
+        height: of the upright picture, in pixels; 0 if it cannot be read.
+        width: likewise.
+        orientation: EXIF's number of how it is stored, 1 to 8; see `pixels.Examined`.
     """
 
     digest: str
     odd: bool
     reason: str
+    height: int = 0
+    width: int = 0
+    orientation: int = 1
+
+
+class MaskVerdict(NamedTuple):
+    """What is known of one mask.
+
+    Attributes:
+        reason: why it cannot be read, "" if it can.
+        height: in pixels.
+        width: in pixels.
+        values: the numbers that occur in it, in order, as bytes in hex digits.
+    """
+
+    reason: str
+    height: int = 0
+    width: int = 0
+    values: str = ""
 
 
 def scan(listing: Listing, source: str, workers: int | None = None) -> list[Verdict]:
     """The verdict on each picture of a listing, in its order."""
     if listing.kind == "pixels":
-        return [Verdict(digest(image.tobytes()), False, "") for image in listing.images]
+        return [Verdict(digest(image.tobytes()), False, "", *image.shape[:2]) for image in listing.images]
     if listing.kind == "encoded":
         return _run(judge, listing.images, workers)
-    return _scan_files(listing.images, source, workers)
+    return _scan_files(listing.images, source, judge_file, Verdict, workers)
+
+
+def scan_masks(items: np.ndarray, source: str, workers: int | None = None) -> list[MaskVerdict]:
+    """The verdict on each mask of `items`, paths or encoded bytes, in their order."""
+    if len(items) and isinstance(items[0], bytes):
+        return _run(judge_mask, items, workers)
+    return _scan_files(items, source, judge_mask_file, MaskVerdict, workers)
 
 
 def digest(data: bytes) -> str:
@@ -61,7 +91,8 @@ def digest(data: bytes) -> str:
 def judge(data: bytes) -> Verdict:
     """Look at the bytes of one picture."""
     try:
-        return Verdict(digest(data), pixels.examine(data), "")
+        odd, height, width, orientation = pixels.examine(data)
+        return Verdict(digest(data), odd, "", height, width, orientation)
     except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
         return Verdict(digest(data), False, _reason(error, data))
 
@@ -69,12 +100,40 @@ def judge(data: bytes) -> Verdict:
 def judge_file(path: str) -> Verdict:
     """Look at one file."""
     try:
-        if os.path.getsize(path) > pixels.LARGEST_FILE:
-            return Verdict("", False, f"is larger than {pixels.LARGEST_FILE >> 20} MB")
-        with open(path, "rb") as file:
-            return judge(file.read())
+        return judge(_bytes(path))
     except OSError as error:
         return Verdict("", False, error.strerror or str(error))
+
+
+def judge_mask(data: bytes) -> MaskVerdict:
+    """Look at the bytes of one mask."""
+    try:
+        values = pixels.read_values(data)
+        held = np.flatnonzero(np.bincount(values.ravel(), minlength=256)).astype(np.uint8)
+        return MaskVerdict("", *values.shape, held.tobytes().hex())
+    except Exception as error:
+        return MaskVerdict(_reason(error, data))
+
+
+def judge_mask_file(path: str) -> MaskVerdict:
+    """Look at one mask's file."""
+    try:
+        return judge_mask(_bytes(path))
+    except OSError as error:
+        return MaskVerdict(error.strerror or str(error))
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        status = os.stat(path)
+    except ValueError as error:  # a zero byte in a name
+        raise OSError(f"cannot be a file name: {error}") from error
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise OSError("is no regular file")
+    if status.st_size > pixels.LARGEST_FILE:
+        raise OSError(f"is larger than {pixels.LARGEST_FILE >> 20} MB")
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _reason(error: Exception, data: bytes) -> str:
@@ -85,18 +144,21 @@ def _reason(error: Exception, data: bytes) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _scan_files(paths: Sequence[str], source: str, workers: int | None) -> list[Verdict]:
-    known = _load(source)
+def _scan_files(
+    paths: Sequence[str], source: str, judge_one: Callable[[str], Any], kind: type, workers: int | None
+) -> list[Any]:
+    """Verdicts of one kind, from the cache where the file has not changed."""
+    known = _load(source, kind)
     stamps = [_stamp(path) for path in paths]
     now = time.time_ns()
-    verdicts = [_recall(known, path, stamp) for path, stamp in zip(paths, stamps, strict=True)]
+    verdicts = [_recall(known, kind, path, stamp) for path, stamp in zip(paths, stamps, strict=True)]
     new = [index for index, verdict in enumerate(verdicts) if verdict is None]
-    for index, verdict in zip(new, _run(judge_file, [paths[index] for index in new], workers), strict=True):
+    for index, verdict in zip(new, _run(judge_one, [paths[index] for index in new], workers), strict=True):
         verdicts[index] = verdict
     if new:
         rows = zip(paths, stamps, verdicts, strict=True)
         settled = {path: [*stamp, *verdict] for path, stamp, verdict in rows if 0 < stamp[1] < now - _SETTLED}
-        _save(source, settled)
+        _save(source, kind, settled)
     return verdicts
 
 
@@ -106,53 +168,55 @@ def _stamp(path: str) -> tuple[int, int]:
         status = os.stat(path)
         # Without the right to read it, a verdict from a better day must not hide the error.
         return (status.st_size, status.st_mtime_ns) if os.access(path, os.R_OK) else (0, 0)
-    except OSError:
+    except (OSError, ValueError):
         return 0, 0
 
 
-def _recall(known: dict[str, list], path: str, stamp: tuple[int, int]) -> Verdict | None:
+def _recall(known: dict[str, list], kind: type, path: str, stamp: tuple[int, int]) -> Any:
     row = known.get(path)
-    return Verdict(*row[2:]) if row and tuple(row[:2]) == stamp else None
+    return kind(*row[2:]) if row and tuple(row[:2]) == stamp else None
 
 
-def _cache_file(source: str) -> os.PathLike:
-    return caches.folder("scan") / f"{digest(os.path.abspath(source).encode())}.json"
+def _cache_file(source: str, kind: type) -> os.PathLike:
+    name = digest(f"{kind.__name__} {os.path.abspath(source)}".encode(errors="surrogateescape"))
+    return caches.folder("scan") / f"{name}.json"
 
 
-def _load(source: str) -> dict[str, list]:
+def _load(source: str, kind: type) -> dict[str, list]:
     """Verdicts by path; nothing where the cache is missing, broken or of another version."""
+    types = [int, int, *get_type_hints(kind).values()]
     try:
-        content = json.loads(_cache_file(source).read_text(encoding="utf-8"))
+        content = json.loads(_cache_file(source, kind).read_text(encoding="utf-8"))
         rows = content["files"] if content["version"] == _VERSION else {}
-        whole = all(list(map(type, row)) == [int, int, str, bool, str] for row in rows.values())
+        whole = all(list(map(type, row)) == types for row in rows.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     return rows if whole else {}
 
 
-def _save(source: str, rows: dict[str, list]) -> None:
+def _save(source: str, kind: type, rows: dict[str, list]) -> None:
     try:
-        with replacing(_cache_file(source)) as temporary:
+        with replacing(_cache_file(source, kind)) as temporary:
             temporary.write_text(json.dumps({"version": _VERSION, "files": rows}), encoding="utf-8")
     except OSError:  # a read-only home: the next load scans again, nothing else is lost
         return
 
 
-def _run(judge_one: Callable[..., Verdict], items: Sequence | np.ndarray, workers: int | None) -> list[Verdict]:
-    verdicts: list[Verdict] = []
+def _run(judge_one: Callable[..., Any], items: Sequence | np.ndarray, workers: int | None) -> list[Any]:
+    verdicts: list[Any] = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         for verdict in _shown(_in_blocks(pool, judge_one, items), len(items)):
             verdicts.append(verdict)
     return verdicts
 
 
-def _in_blocks(pool: ThreadPoolExecutor, judge_one: Callable[..., Verdict], items: Sequence) -> Iterable[Verdict]:
+def _in_blocks(pool: ThreadPoolExecutor, judge_one: Callable[..., Any], items: Sequence) -> Iterable[Any]:
     # pool.map queues all it is given: a million files would be a million waiting futures.
     for start in range(0, len(items), _BLOCK):
         yield from pool.map(judge_one, items[start : start + _BLOCK])
 
 
-def _shown(verdicts: Iterable[Verdict], count: int) -> Iterable[Verdict]:
+def _shown(verdicts: Iterable[Any], count: int) -> Iterable[Any]:
     if count < _SHOW_FROM or not sys.stderr.isatty():
         return verdicts
     return track(verdicts, "Looking at every picture once", count, console=Console(stderr=True))

@@ -50,6 +50,11 @@ def check_fits(model: keras.Model, source: Source) -> None:
     Raises:
         InputError: the model's outputs or input do not fit the data.
     """
+    if source.target != "label":
+        raise InputError(
+            f"train: {source.id} has {'boxes' if source.target == 'boxes' else 'masks'}; the task classification wants "
+            f"labels.{' Set datasets.target to label.' if source.target == 'boxes' else ''}"
+        )
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.output_shape) != 2:
         raise InputError(
             f"train: expected a model of one picture and one output (B, K), received inputs {model.input_shape} "
