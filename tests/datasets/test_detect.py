@@ -21,7 +21,8 @@ def test_unknown_sample():
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "a.txt").write_text("path,label\n")
     with pytest.raises(
-        InputError, match=r"a.txt is no data set: expected a folder, a .csv, .npz, .json \(COCO\) or .yaml \(YOLO\) file\."
+        InputError,
+        match=r"a.txt is no data set: expected a folder, a .csv, .npz, .json \(COCO\) or .yaml \(YOLO\) file\.",
     ):
         load(str(tmp_path / "a.txt"))
 

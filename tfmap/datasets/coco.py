@@ -109,7 +109,7 @@ def _folder(file: Path, root: Path, content: dict[str, list]) -> Path:
     names = [item["file_name"] for item in filter(_is_image, content["images"][:_PROBE])]
     word = file.stem.split("_", 1)[-1]  # instances_train2017 -> train2017
     part = [name for name, ours in PARTS.items() if ours == _part(file, root)]
-    homes = dict.fromkeys([file.parent, root])
+    homes = dict.fromkeys([file.parent, root, file.parent.parent])
     bases = [*homes, *(home / name for home in homes for name in (word, *_FOLDERS, *part))]
     bases += [home / folder / name for home in homes for folder in _FOLDERS for name in (word, *part)]
     return max(bases, key=lambda base: sum(_is_file(base, name) for name in names))

@@ -129,8 +129,9 @@ def _of_file(path: Path) -> str:
 
 
 def _of_folder(path: Path, columns: Columns) -> list[str]:
-    from tfmap.datasets import arrays, coco, csv_table, masks, voc, yolo
+    from tfmap.datasets import arrays, boxes_csv, coco, csv_table, masks, voc, yolo
 
+    tables = csv_table.tables(path, columns)
     readings = {
         "tfds": tree.prepared(path),
         "voc": voc.matches(path),
@@ -138,10 +139,11 @@ def _of_folder(path: Path, columns: Columns) -> list[str]:
         "yolo": yolo.matches(path),
         "masks": masks.matches(path),
     }
-    owned = any(readings.values())  # by its marker files: the folders inside are no classes then
+    # Marker files say that the folders inside are no classes.
+    owned = any(readings.values()) or any(map(boxes_csv.matches, tables))
     readings |= {
         "folder": not owned and folder.matches(path),
-        "csv": bool(csv_table.tables(path, columns)),
+        "csv": bool(tables),
         "idx": arrays.has_idx(path),
     }
     return [format for format, fits in readings.items() if fits]
