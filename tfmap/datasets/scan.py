@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import PIL
+import PIL.Image
 from rich.console import Console
 from rich.progress import track
 
@@ -24,9 +25,11 @@ from tfmap import caches, pixels
 from tfmap.datasets.listing import Listing
 from tfmap.runs import replacing
 
-_VERSION = f"1, Pillow {PIL.__version__}"  # another version may judge otherwise
+_VERSION = f"2, Pillow {PIL.__version__}"  # another version may judge otherwise
+BOMB = "may be a decompression bomb"  # how the reason of such a picture begins
 _BLOCK = 1024  # files handed to the threads at a time
 _SHOW_FROM = 3000  # below this many files a scan is over before a progress bar could be read
+_ROW = [int, int, str, str, bool, str, str, int, int, int, str]  # a row of the cache: size, time of change, verdict
 _SETTLED = 2_000_000_000  # ns; a file changed twice within the clock's tick would keep its time of change
 
 
@@ -35,19 +38,32 @@ class Verdict(NamedTuple):
 
     Attributes:
         digest: 32 hex digits that stand for its bytes.
-        odd: whether only Pillow reads it rightly.
         reason: why it cannot be read, "" if it can.
+        odd, format, mode, height, width, orientation, hash: as in `pixels.Look`; of a picture that cannot be read, nothing.
     """
 
     digest: str
-    odd: bool
     reason: str
+    odd: bool = False
+    format: str = ""
+    mode: str = ""
+    height: int = 0
+    width: int = 0
+    orientation: int = 1
+    hash: str = ""
 
 
-def scan(listing: Listing, source: str, workers: int | None = None) -> list[Verdict]:
-    """The verdict on each picture of a listing, in its order."""
+def scan(listing: Listing, source: str, workers: int | None = None, *, hashed: bool = False) -> list[Verdict]:
+    """The verdict on each picture of a listing, in its order.
+
+    Args:
+        listing: the pictures.
+        source: names the cache.
+        workers: threads; by default one per CPU core.
+        hashed: whether the hash is needed; files have it anyway, arrays only then.
+    """
     if listing.kind == "pixels":
-        return [Verdict(digest(image.tobytes()), False, "") for image in listing.images]
+        return _run(partial(judge_array, hashed=hashed), listing.images, workers)
     if listing.kind == "encoded":
         return _run(judge, listing.images, workers)
     return _scan_files(listing.images, source, workers)
@@ -61,25 +77,32 @@ def digest(data: bytes) -> str:
 def judge(data: bytes) -> Verdict:
     """Look at the bytes of one picture."""
     try:
-        return Verdict(digest(data), pixels.examine(data), "")
+        return Verdict(digest(data), "", *pixels.examine(data))
     except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
-        return Verdict(digest(data), False, _reason(error, data))
+        return Verdict(digest(data), _reason(error, data))
+
+
+def judge_array(image: np.ndarray, *, hashed: bool = False) -> Verdict:
+    """Look at the pixels of one picture."""
+    return Verdict(digest(image.tobytes()), "", *pixels.examine_array(image, hashed=hashed))
 
 
 def judge_file(path: str) -> Verdict:
     """Look at one file."""
     try:
         if os.path.getsize(path) > pixels.LARGEST_FILE:
-            return Verdict("", False, f"is larger than {pixels.LARGEST_FILE >> 20} MB")
+            return Verdict("", f"is larger than {pixels.LARGEST_FILE >> 20} MB")
         with open(path, "rb") as file:
             return judge(file.read())
     except OSError as error:
-        return Verdict("", False, error.strerror or str(error))
+        return Verdict("", error.strerror or str(error))
 
 
 def _reason(error: Exception, data: bytes) -> str:
     if not data:
         return "is empty (0 bytes)"
+    if isinstance(error, PIL.Image.DecompressionBombError):
+        return f"{BOMB}: its header declares more pixels than are safe to load. {error}"
     if isinstance(error, PIL.UnidentifiedImageError):
         return "is no picture in a format that Pillow knows"
     return " ".join(str(error).split()) or type(error).__name__
@@ -124,7 +147,7 @@ def _load(source: str) -> dict[str, list]:
     try:
         content = json.loads(_cache_file(source).read_text(encoding="utf-8"))
         rows = content["files"] if content["version"] == _VERSION else {}
-        whole = all(list(map(type, row)) == [int, int, str, bool, str] for row in rows.values())
+        whole = all(list(map(type, row)) == _ROW for row in rows.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     return rows if whole else {}
