@@ -76,5 +76,7 @@ def load(
         raise InputError(f"datasets.workers must be at least 1, received {workers}.")
     columns = (path_column, label_column, split_column, label_separator)
     listing = detect.read(source, format, columns=columns, data_dir=data_dir, download=download)
+    if listing.faults:
+        raise InputError(listing.faults[0])
     fractions = {"val_fraction": val_fraction, "test_fraction": test_fraction}
     return assemble.assemble(source, listing, multi_label=multi_label, workers=workers, seed=seed, **fractions)

@@ -25,13 +25,17 @@ def assemble(
     test_fraction: float,
     seed: int,
     workers: int | None,
+    verdicts: Sequence[Verdict] | None = None,
 ) -> Source:
-    """Open every picture of a listing, leave out what spoils, cut the rest; see `datasets.load`."""
+    """Open every picture of a listing (unless `verdicts` tell already), leave out what spoils, cut the rest.
+
+    See `datasets.load`.
+    """
     listing = _with_labels(source, listing, multi_label)
     if len(listing.classes) < 2 and not listing.multi_label:
         only = ", ".join(listing.classes) or "none"
         raise InputError(f"datasets: {source} needs at least two classes to tell apart, found {only}.")
-    verdicts = scan(listing, source, workers)
+    verdicts = scan(listing, source, workers) if verdicts is None else verdicts
     keep, left_out, findings = clean.clean(listing, verdicts)
     _check_some(source, keep, left_out)
     parts = _parts(source, listing, verdicts, keep, val_fraction, test_fraction, seed)

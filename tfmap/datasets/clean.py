@@ -47,8 +47,8 @@ def clean(listing: Listing, verdicts: Sequence[Verdict]) -> tuple[np.ndarray, li
     reasons = {index: verdict.reason for index, verdict in enumerate(verdicts) if verdict.reason}
     for index, reason in reasons.items():
         findings[UNREADABLE].append(f"{listing.ids[index]}: {reason}")
-    for group in _same(verdicts):
-        kind, left_out = _settle(listing, group)
+    for group in same(verdicts):
+        kind, left_out = settle(listing, group)
         findings[kind].append(" = ".join(listing.ids[index] for index in group))
         reasons |= {index: f"{kind}: {_others(listing, group, index)}" for index in left_out}
     keep = np.ones(len(listing), bool)
@@ -70,7 +70,7 @@ def imbalance(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
     return [f"{classes[large]} has {counts[large]} pictures, {ratio} {classes[small]} with {counts[small]}"]
 
 
-def _same(verdicts: Sequence[Verdict]) -> Iterator[list[int]]:
+def same(verdicts: Sequence[Verdict]) -> Iterator[list[int]]:
     """Indices of readable pictures with equal content, two or more at a time."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, verdict in enumerate(verdicts):
@@ -79,8 +79,8 @@ def _same(verdicts: Sequence[Verdict]) -> Iterator[list[int]]:
     return (group for group in groups.values() if len(group) > 1)
 
 
-def _settle(listing: Listing, group: list[int]) -> tuple[str, list[int]]:
-    """What a group of equal pictures is, and which of them are left out."""
+def settle(listing: Listing, group: list[int]) -> tuple[str, list[int]]:
+    """What a group of equal pictures is (CONFLICT, LEAK or COPY), and which of them are left out."""
     given = [index for index in group if listing.parts[index] in ("val", "test")]
     if len({listing.labels[index].tobytes() for index in group}) > 1:
         return CONFLICT, [index for index in group if index not in given]

@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
     Attributes:
         digest: 32 hex digits that stand for its bytes.
         reason: why it cannot be read, "" if it can.
-        odd, format, mode, height, width, orientation, hash: as in `pixels.Look`; of a picture that cannot be read, nothing.
+        odd, format, mode, height, width, orientation, hash: as in `pixels.Look`; nothing of what cannot be read.
     """
 
     digest: str

@@ -1,0 +1,117 @@
+"""What a source holds before anything is left out: for those who want to see what `load` would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfmap import signatures
+from tfmap.datasets import assemble, detect
+from tfmap.datasets.listing import Listing, objects
+from tfmap.datasets.scan import Verdict, scan
+from tfmap.errors import InputError
+from tfmap.source import Boxes, Masks, Source, Split
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Every picture of a source.
+
+    Attributes:
+        source: its name.
+        listing: N pictures.
+        verdicts: N verdicts of the scan.
+        parts: object (N,): "train", "val" or "test" as `load` cuts them, or as the source says where load refuses it;
+            "" for what load leaves out.
+        refusals: why `load` refuses the source; nothing where it does not.
+        loaded: what `load` returns; None where it refuses.
+    """
+
+    source: str
+    listing: Listing
+    verdicts: Sequence[Verdict]
+    parts: np.ndarray
+    refusals: tuple[str, ...]
+    loaded: Source | None
+
+
+def survey(source: str, **options: Any) -> Survey:
+    """Look at every picture of a source, also where `load` refuses it.
+
+    Args:
+        source: as for `load`.
+        options: keywords of `load`.
+
+    Raises:
+        InputError: not even the pictures can be listed.
+        FileNotFoundError: the source is not there.
+    """
+    settings = {name: key.default for name, key in signatures.keys("datasets").items()} | options
+    columns = tuple(settings[name] for name in ("path_column", "label_column", "split_column", "label_separator"))
+    where = {name: settings[name] for name in ("data_dir", "download")}
+    listing = detect.read(source, settings["format"], columns=columns, **where)
+    verdicts = scan(listing, source, settings["workers"], hashed=True)
+    refusals = list(listing.faults)
+    loaded = None
+    try:
+        cut = ("multi_label", "val_fraction", "test_fraction", "seed", "workers")
+        loaded = assemble.assemble(source, listing, verdicts=verdicts, **{name: settings[name] for name in cut})
+    except InputError as error:
+        refusals.append(str(error))
+    parts = _parts(listing, loaded)
+    return Survey(source, listing, verdicts, parts, tuple(refusals), None if refusals else loaded)
+
+
+def survey_loaded(source: Source) -> Survey:
+    """The same of a Source; what `load` left out of it is gone, bar its reasons."""
+    names = [name for name, split in source.splits.items() if len(split)]
+    splits = [source.splits[name] for name in names]
+    listing = Listing(
+        splits[0].kind,
+        _images(splits),
+        np.concatenate([split.labels for split in splits]),
+        np.concatenate([split.ids for split in splits]),
+        objects([name for name, split in zip(names, splits, strict=True) for _ in range(len(split))]),
+        source.classes,
+        source.skipped,
+        _boxes([split.boxes for split in splits]),
+        _masks([split.masks for split in splits]),
+        tuple(shard for split in splits for shard in split.shards),
+    )
+    return Survey(source.id, listing, scan(listing, source.id, hashed=True), listing.parts, (), source)
+
+
+def _images(splits: list[Split]) -> np.ndarray:
+    """The pictures of all splits, the places in shards counted on."""
+    images, shards = [], 0
+    for split in splits:
+        images.append(split.images.copy() if split.kind == "record" else split.images)
+        if split.kind == "record":
+            images[-1]["shard"] += shards
+            shards += len(split.shards)
+    return np.concatenate(images)
+
+
+def _boxes(tables: list[Boxes | None]) -> Boxes | None:
+    if tables[0] is None:
+        return None
+    counts = np.concatenate([np.diff(table.starts) for table in tables])
+    columns = ("boxes", "classes", "crowd", "difficult")
+    rest = (np.concatenate([getattr(table, name) for table in tables]) for name in columns)
+    return Boxes(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), *rest)
+
+
+def _masks(tables: list[Masks | None]) -> Masks | None:
+    if tables[0] is None:
+        return None
+    return Masks(np.concatenate([table.items for table in tables]), tables[0].reader)
+
+
+def _parts(listing: Listing, loaded: Source | None) -> np.ndarray:
+    if loaded is None:
+        return np.where(listing.parts == "", "train", listing.parts)
+    part_of = {name: part for part, split in loaded.splits.items() for name in split.ids}
+    return objects([part_of.get(name, "") for name in listing.ids])
