@@ -72,8 +72,6 @@ def load(
     from tfmap.datasets import assemble, detect, splits
 
     splits.check_fractions(val_fraction, test_fraction)
-    if workers is not None and workers < 1:
-        raise InputError(f"datasets.workers must be at least 1, received {workers}.")
     columns = (path_column, label_column, split_column, label_separator)
     listing = detect.read(source, format, columns=columns, data_dir=data_dir, download=download)
     if listing.faults:

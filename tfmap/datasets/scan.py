@@ -23,6 +23,7 @@ from rich.progress import track
 
 from tfmap import caches, pixels
 from tfmap.datasets.listing import Listing
+from tfmap.errors import InputError
 from tfmap.runs import replacing
 
 _VERSION = f"2, Pillow {PIL.__version__}"  # another version may judge otherwise
@@ -61,7 +62,12 @@ def scan(listing: Listing, source: str, workers: int | None = None, *, hashed: b
         source: names the cache.
         workers: threads; by default one per CPU core.
         hashed: whether the hash is needed; files have it anyway, arrays only then.
+
+    Raises:
+        InputError: less than one thread.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"datasets.workers must be at least 1, received {workers}.")
     if listing.kind == "pixels":
         return _run(partial(judge_array, hashed=hashed), listing.images, workers)
     if listing.kind == "encoded":

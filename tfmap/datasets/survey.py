@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfmap import signatures
-from tfmap.datasets import assemble, detect
+from tfmap.datasets import assemble, detect, splits
 from tfmap.datasets.listing import Listing, objects
 from tfmap.datasets.scan import Verdict, scan
 from tfmap.errors import InputError
@@ -27,7 +27,6 @@ class Survey:
         parts: object (N,): "train", "val" or "test" as `load` cuts them, or as the source says where load refuses it;
             "" for what load leaves out.
         refusals: why `load` refuses the source; nothing where it does not.
-        loaded: what `load` returns; None where it refuses.
     """
 
     source: str
@@ -35,7 +34,6 @@ class Survey:
     verdicts: Sequence[Verdict]
     parts: np.ndarray
     refusals: tuple[str, ...]
-    loaded: Source | None
 
 
 def survey(source: str, **options: Any) -> Survey:
@@ -46,11 +44,14 @@ def survey(source: str, **options: Any) -> Survey:
         options: keywords of `load`.
 
     Raises:
-        InputError: not even the pictures can be listed.
+        InputError: not even the pictures can be listed, or an option that load does not have or that is out of range.
         FileNotFoundError: the source is not there.
     """
+    for name, value in options.items():
+        signatures.key(f"datasets.{name}", "survey").check(value, "survey")
     settings = {name: key.default for name, key in signatures.keys("datasets").items()} | options
     columns = tuple(settings[name] for name in ("path_column", "label_column", "split_column", "label_separator"))
+    splits.check_fractions(settings["val_fraction"], settings["test_fraction"])
     where = {name: settings[name] for name in ("data_dir", "download")}
     listing = detect.read(source, settings["format"], columns=columns, **where)
     verdicts = scan(listing, source, settings["workers"], hashed=True)
@@ -61,27 +62,26 @@ def survey(source: str, **options: Any) -> Survey:
         loaded = assemble.assemble(source, listing, verdicts=verdicts, **{name: settings[name] for name in cut})
     except InputError as error:
         refusals.append(str(error))
-    parts = _parts(listing, loaded)
-    return Survey(source, listing, verdicts, parts, tuple(refusals), None if refusals else loaded)
+    return Survey(source, listing, verdicts, _parts(listing, loaded), tuple(refusals))
 
 
 def survey_loaded(source: Source) -> Survey:
     """The same of a Source; what `load` left out of it is gone, bar its reasons."""
     names = [name for name, split in source.splits.items() if len(split)]
-    splits = [source.splits[name] for name in names]
+    cut = [source.splits[name] for name in names]
     listing = Listing(
-        splits[0].kind,
-        _images(splits),
-        np.concatenate([split.labels for split in splits]),
-        np.concatenate([split.ids for split in splits]),
-        objects([name for name, split in zip(names, splits, strict=True) for _ in range(len(split))]),
+        cut[0].kind,
+        _images(cut),
+        np.concatenate([split.labels for split in cut]),
+        np.concatenate([split.ids for split in cut]),
+        objects([name for name, split in zip(names, cut, strict=True) for _ in range(len(split))]),
         source.classes,
         source.skipped,
-        _boxes([split.boxes for split in splits]),
-        _masks([split.masks for split in splits]),
-        tuple(shard for split in splits for shard in split.shards),
+        _boxes([split.boxes for split in cut]),
+        _masks([split.masks for split in cut]),
+        tuple(shard for split in cut for shard in split.shards),
     )
-    return Survey(source.id, listing, scan(listing, source.id, hashed=True), listing.parts, (), source)
+    return Survey(source.id, listing, scan(listing, source.id, hashed=True), listing.parts, ())
 
 
 def _images(splits: list[Split]) -> np.ndarray:

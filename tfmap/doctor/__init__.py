@@ -112,7 +112,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     seen = survey(options.pop("source"), **options)
     found = gather(seen, **settings)
     run.write_json("findings.json", found.as_json())
-    run.write_text("doctor.html", page.render(found, seen.listing))
+    run.write_text("doctor.html", page.render(found, seen))
     run.write_text("quarantine.txt", quarantine.text(found))
     table.show(found, run)
 

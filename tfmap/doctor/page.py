@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tfmap.datasets.listing import Listing
+from tfmap.datasets.survey import Survey
 from tfmap.doctor.findings import Finding, Findings
 from tfmap.doctor.pictures import thumbnail
 
@@ -21,23 +21,23 @@ _HERE = Path(__file__).parent
 _PLOT = (640, 300, 44)  # width, height, margin
 
 
-def render(found: Findings, listing: Listing) -> str:
+def render(found: Findings, survey: Survey) -> str:
     """The page as HTML; every value from the data is escaped.
 
     Args:
         found: the findings.
-        listing: the pictures that they are about.
+        survey: the pictures that they are about.
     """
     # The report's style sheet: one look for all pages.
     loader = FileSystemLoader([_HERE, _HERE.parent / "report"])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    place = {name: index for index, name in enumerate(listing.ids)}
+    place = {name: index for index, name in enumerate(survey.listing.ids)}
     below = _common(list(place))
     return environment.get_template("page.html").render(
         found=found,
         severities=_severities(found),
         quarantined=len(found.quarantine()),
-        kinds=[_kind(kind, cases, listing, place, below) for kind, cases in found.by_kind().items()],
+        kinds=[_kind(kind, cases, survey, place, below) for kind, cases in found.by_kind().items()],
         below=below,
         balance=_balance(found),
         parts=[part or "left out" for part in found.counts],
@@ -51,8 +51,8 @@ def _severities(found: Findings) -> list[tuple[str, int, str]]:
     return [(name, severities.count(name), mark if name in severities else "yes") for name, mark in marks.items()]
 
 
-def _kind(kind: Any, cases: list[Finding], listing: Listing, place: Mapping[str, int], below: str) -> dict[str, Any]:
-    shown = [_case(case, listing, place, below) for case in cases[:MOST_CASES]]
+def _kind(kind: Any, cases: list[Finding], survey: Survey, place: Mapping[str, int], below: str) -> dict[str, Any]:
+    shown = [_case(case, survey, place, below) for case in cases[:MOST_CASES]]
     return {
         "kind": kind,
         "id": kind.name.replace(" ", "-"),
@@ -63,7 +63,7 @@ def _kind(kind: Any, cases: list[Finding], listing: Listing, place: Mapping[str,
     }
 
 
-def _case(case: Finding, listing: Listing, place: Mapping[str, int], below: str) -> dict[str, Any]:
+def _case(case: Finding, survey: Survey, place: Mapping[str, int], below: str) -> dict[str, Any]:
     names = [name for name in case.pictures[:MOST_PICTURES] if name in place]
     return {
         "text": case.text.replace(below, "") if below else case.text,
@@ -72,8 +72,8 @@ def _case(case: Finding, listing: Listing, place: Mapping[str, int], below: str)
             {
                 "id": name,
                 "short": name[len(below) :],
-                "image": thumbnail(listing, place[name], case.boxes),
-                "label": _label(listing, place[name]),
+                "image": thumbnail(survey.listing, place[name], case.boxes),
+                "label": _label(survey, place[name]),
                 "quarantined": name in case.quarantine,
             }
             for name in names
@@ -81,9 +81,11 @@ def _case(case: Finding, listing: Listing, place: Mapping[str, int], below: str)
     }
 
 
-def _label(listing: Listing, index: int) -> str:
-    label = listing.labels[index]
-    return listing.classes[label] if not label.ndim else ", ".join(listing.classes[k] for k in np.flatnonzero(label))
+def _label(survey: Survey, index: int) -> str:
+    """Classes and part of a picture."""
+    listing, label = survey.listing, survey.listing.labels[index]
+    named = [listing.classes[k] for k in ([label] if not label.ndim else np.flatnonzero(label))]
+    return ", ".join([*named, *([survey.parts[index]] if survey.parts[index] else [])])
 
 
 def _common(names: list[str]) -> str:

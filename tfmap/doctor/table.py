@@ -16,12 +16,16 @@ def show(found: Findings, run: Run, console: Console | None = None) -> None:
     """Print a row per kind of finding, and where the rest is."""
     console = console or Console(highlight=False)
     kinds = found.by_kind()
+    below = found.source.rstrip("/") + "/"
     if kinds:
-        table = Table("", "finding", "cases", "the first")
-        table.columns[2].justify, table.columns[3].overflow = "right", "fold"
+        table = Table()
+        table.add_column("", no_wrap=True)
+        table.add_column("finding", no_wrap=True)
+        table.add_column("cases", no_wrap=True, justify="right")
+        table.add_column("the first", overflow="fold")
         for kind, cases in kinds.items():
             severity = Text(kind.severity, COLOURS[kind.severity])
-            table.add_row(severity, kind.name, f"{len(cases):,}", Text(cases[0].text))
+            table.add_row(severity, kind.name, f"{len(cases):,}", Text(cases[0].text.replace(below, "")))
         console.print(table)
     else:
         console.print(f"Nothing to object to in {found.pictures:,} pictures.")
