@@ -3,6 +3,7 @@
 Everything is a mapping. The files stand in the order in which data moves:
 
     datasets    a name or a path            -> Source
+    doctor      a name, a path or a Source  -> findings
     pipeline    Source                      -> tf.data batches, uint8
     augment     "rrc(0.3,1)|flip|mixup(.2)" -> one layer on the device
     models      a name                      -> functional backbone with named outputs
@@ -27,11 +28,12 @@ __version__ = "0.1.0"
 _FUNCTIONS = {
     "build_classifier": ("tfmap.tasks.classification", "build"),
     "load": ("tfmap.datasets", "load"),
+    "examine": ("tfmap.doctor", "examine"),
     "fit": ("tfmap.train", "fit"),
     "InputError": ("tfmap.errors", "InputError"),
 }
 _STAGES = {
-    *("datasets", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune"),
+    *("datasets", "doctor", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune"),
     *("compress", "export", "verify", "report", "predict", "demo"),
 }
 

@@ -16,6 +16,9 @@ from tfmap.errors import InputError
 
 # Every file that a stage may leave in a run folder, and the stage that writes it.
 FILES = {
+    "findings.json": "doctor",
+    "doctor.html": "doctor",
+    "quarantine.txt": "doctor",
     "config.yaml": "train",
     "versions.json": "train",
     "data.json": "train",

@@ -86,12 +86,12 @@ def load(
     from tfmap.datasets import assemble, detect, quarantine, splits
 
     splits.check_fractions(val_fraction, test_fraction)
-    if workers is not None and workers < 1:
-        raise InputError(f"datasets.workers must be at least 1, received {workers}.")
     if not 0 <= void <= 255:
         raise InputError(f"datasets.void must be from 0 to 255, received {void}.")
     columns = (path_column, label_column, split_column, label_separator)
     listing = detect.read(source, format, target=target, columns=columns, data_dir=data_dir, download=download)
+    if listing.faults:
+        raise InputError(listing.faults[0])
     if exclude is not None:
         listing = quarantine.apply(listing, detect.root(source), exclude)
     return assemble.assemble(

@@ -29,10 +29,14 @@ def assemble(
     test_fraction: float,
     seed: int,
     workers: int | None,
+    verdicts: Sequence[Verdict] | None = None,
 ) -> Source:
-    """Open every picture of a listing, leave out what spoils, cut the rest; see `datasets.load`."""
-    listing = _with_safe_names(listing)
-    verdicts = scan(listing, source, workers)
+    """Open every picture of a listing (unless `verdicts` tell already), leave out what spoils, cut the rest.
+
+    See `datasets.load`.
+    """
+    listing = with_safe_names(listing)
+    verdicts = scan(listing, source, workers) if verdicts is None else verdicts
     listing, unfit, found = settle(listing, verdicts, source, void=void, workers=workers)
     if target == "label":
         listing = replace(listing, boxes=None, masks=None)
@@ -57,7 +61,7 @@ def assemble(
     )
 
 
-def _with_safe_names(listing: Listing) -> Listing:
+def with_safe_names(listing: Listing) -> Listing:
     """Without the files whose names are no text: neither TensorFlow nor a report can write them."""
     if listing.kind != "path":
         return listing

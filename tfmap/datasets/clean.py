@@ -55,8 +55,8 @@ def clean(
     for index, reason in (unfit or {}).items():
         findings[UNFIT].append(f"{listing.ids[index]}: {reason}")
     reasons |= unfit or {}
-    for group in _same(verdicts, reasons):
-        kind, left_out = _settle(listing, group)
+    for group in same(verdicts, reasons):
+        kind, left_out = settle(listing, group)
         findings[kind].append(" = ".join(listing.ids[index] for index in group))
         reasons |= {index: f"{kind}: {_others(listing, group, index)}" for index in left_out}
     keep = np.ones(len(listing), bool)
@@ -78,7 +78,7 @@ def imbalance(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
     return [f"{classes[large]} has {counts[large]} pictures, {ratio} {classes[small]} with {counts[small]}"]
 
 
-def _same(verdicts: Sequence[Verdict], reasons: Mapping[int, str]) -> Iterator[list[int]]:
+def same(verdicts: Sequence[Verdict], reasons: Mapping[int, str]) -> Iterator[list[int]]:
     """Indices of usable pictures with equal content, two or more at a time."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, verdict in enumerate(verdicts):
@@ -87,8 +87,8 @@ def _same(verdicts: Sequence[Verdict], reasons: Mapping[int, str]) -> Iterator[l
     return (group for group in groups.values() if len(group) > 1)
 
 
-def _settle(listing: Listing, group: list[int]) -> tuple[str, list[int]]:
-    """What a group of equal pictures is, and which of them are left out."""
+def settle(listing: Listing, group: list[int]) -> tuple[str, list[int]]:
+    """What a group of equal pictures is (CONFLICT, LEAK or COPY), and which of them are left out."""
     given = [index for index in group if listing.parts[index] in ("val", "test")]
     if len({_annotation(listing, index) for index in group}) > 1:
         return CONFLICT, [index for index in group if index not in given]

@@ -19,20 +19,26 @@ def read(folder: Path) -> Listing:
     Hidden files are ignored. Every other file in a class folder counts as a picture until it fails to open. Folders
     inside class folders are not searched; they and pictures outside class folders are listed in `skipped`.
 
+    An empty class folder is a fault of the listing.
+
     Raises:
-        InputError: no class folders, an empty one, or names that are half parts and half classes.
+        InputError: no class folders, none with a picture, or names that are half parts and half classes.
     """
     rows: list[tuple[str, str, str]] = []  # part, class, path
     skipped: list[Skipped] = []
+    faults: list[str] = []
     for part, root in _parts(folder):
-        rows += _classes(part, root, skipped)
+        rows += _classes(part, root, skipped, faults)
     if not rows:
-        raise InputError(f"datasets: {folder} has no class folders: {_expected()}. It holds {_contents(folder)}.")
+        raise InputError(
+            *faults[:1] or [f"datasets: {folder} has no class folders: {_expected()}. It holds {_contents(folder)}."]
+        )
     classes = check_classes(sorted({name for _, name, _ in rows}), f"a folder in {folder}")
     number = {name: index for index, name in enumerate(classes)}
     paths = objects([path for _, _, path in rows])
     labels = np.array([number[name] for _, name, _ in rows], np.int32)
-    return Listing("path", paths, labels, paths, objects([part for part, _, _ in rows]), classes, tuple(skipped))
+    parts = objects([part for part, _, _ in rows])
+    return Listing("path", paths, labels, paths, parts, classes, tuple(skipped), faults=tuple(faults))
 
 
 def matches(folder: Path) -> bool:
@@ -58,7 +64,7 @@ def _parts(folder: Path) -> list[tuple[str, Path]]:
     return list(zip(names, cut, strict=True))
 
 
-def _classes(part: str, root: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
+def _classes(part: str, root: Path, skipped: list[Skipped], faults: list[str]) -> Iterator[tuple[str, str, str]]:
     skipped += [
         Skipped(entry.path, "lies outside the class folders")
         for entry in tree.visible(root)
@@ -69,7 +75,7 @@ def _classes(part: str, root: Path, skipped: list[Skipped]) -> Iterator[tuple[st
         files = [entry.path for entry in entries if not tree.is_folder(entry)]
         if not files:
             what = f"only {_contents(folder)}" if entries else "it is empty"
-            raise InputError(
+            faults.append(
                 f"datasets: class folder {folder} holds no pictures, {what}. Add pictures to it or remove it."
             )
         inner = [entry.path for entry in entries if tree.is_folder(entry)]

@@ -31,8 +31,8 @@ class Listing:
     """The pictures of a source.
 
     Attributes:
-        kind: "path", "encoded" or "pixels", as in `Split`.
-        images: object (N,) of str or bytes, or uint8 (N, H, W, C).
+        kind: "path", "encoded", "record" or "pixels", as in `Split`.
+        images: object (N,) of str or bytes, RECORD (N,), or uint8 (N, H, W, C).
         labels: int32 (N,), or float32 (N, K) of 0 and 1 where a picture has several labels. With boxes or masks zeros
             (N, K): `annotations` fills them once the pictures' sizes are known.
         ids: object (N,) of str.
@@ -45,9 +45,11 @@ class Listing:
         unit: whether a box is in pixels or in shares of the picture's sides.
         declared: whether the source names its classes apart from the pictures, so that some may have none.
         findings: kind of finding -> lines.
+        shards: paths of the files that a "record" lies in.
+        faults: what makes `load` refuse the source although its pictures can be listed, such as an empty class folder.
     """
 
-    kind: Literal["path", "encoded", "pixels"]
+    kind: Literal["path", "encoded", "record", "pixels"]
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
@@ -60,6 +62,8 @@ class Listing:
     unit: Literal["pixels", "share"] = "pixels"
     declared: bool = False
     findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shards: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

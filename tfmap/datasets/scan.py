@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
@@ -23,9 +24,10 @@ from rich.progress import track
 
 from tfmap import caches, pixels
 from tfmap.datasets.listing import Listing
+from tfmap.errors import InputError
 from tfmap.runs import replacing
 
-_VERSION = f"2, Pillow {PIL.__version__}"  # another version may judge otherwise
+_VERSION = f"3, Pillow {PIL.__version__}"  # another version may judge otherwise
 _BLOCK = 1024  # files handed to the threads at a time
 _SHOW_FROM = 3000  # below this many files a scan is over before a progress bar could be read
 _SETTLED = 2_000_000_000  # ns; a file changed twice within the clock's tick would keep its time of change
@@ -36,19 +38,19 @@ class Verdict(NamedTuple):
 
     Attributes:
         digest: 32 hex digits that stand for its bytes.
-        odd: whether only Pillow reads it rightly.
         reason: why it cannot be read, "" if it can.
-        height: of the upright picture, in pixels; 0 if it cannot be read.
-        width: likewise.
-        orientation: EXIF's number of how it is stored, 1 to 8; see `pixels.Examined`.
+        odd, format, mode, height, width, orientation, hash: as in `pixels.Look`; nothing of what cannot be read.
     """
 
     digest: str
-    odd: bool
     reason: str
+    odd: bool = False
+    format: str = ""
+    mode: str = ""
     height: int = 0
     width: int = 0
     orientation: int = 1
+    hash: str = ""
 
 
 class MaskVerdict(NamedTuple):
@@ -67,10 +69,22 @@ class MaskVerdict(NamedTuple):
     values: str = ""
 
 
-def scan(listing: Listing, source: str, workers: int | None = None) -> list[Verdict]:
-    """The verdict on each picture of a listing, in its order."""
+def scan(listing: Listing, source: str, workers: int | None = None, *, hashed: bool = False) -> list[Verdict]:
+    """The verdict on each picture of a listing, in its order.
+
+    Args:
+        listing: the pictures.
+        source: names the cache.
+        workers: threads; by default one per CPU core.
+        hashed: whether the hash is needed; files have it anyway, arrays only then.
+
+    Raises:
+        InputError: less than one thread.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"datasets.workers must be at least 1, received {workers}.")
     if listing.kind == "pixels":
-        return [Verdict(digest(image.tobytes()), False, "", *image.shape[:2]) for image in listing.images]
+        return _run(partial(judge_array, hashed=hashed), listing.images, workers)
     if listing.kind == "encoded":
         return _run(judge, listing.images, workers)
     return _scan_files(listing.images, source, judge_file, Verdict, workers)
@@ -91,10 +105,14 @@ def digest(data: bytes) -> str:
 def judge(data: bytes) -> Verdict:
     """Look at the bytes of one picture."""
     try:
-        odd, height, width, orientation = pixels.examine(data)
-        return Verdict(digest(data), odd, "", height, width, orientation)
+        return Verdict(digest(data), "", *pixels.examine(data))
     except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
-        return Verdict(digest(data), False, _reason(error, data))
+        return Verdict(digest(data), _reason(error, data))
+
+
+def judge_array(image: np.ndarray, *, hashed: bool = False) -> Verdict:
+    """Look at the pixels of one picture."""
+    return Verdict(digest(image.tobytes()), "", *pixels.examine_array(image, hashed=hashed))
 
 
 def judge_file(path: str) -> Verdict:
@@ -102,7 +120,7 @@ def judge_file(path: str) -> Verdict:
     try:
         return judge(_bytes(path))
     except OSError as error:
-        return Verdict("", False, error.strerror or str(error))
+        return Verdict("", error.strerror or str(error))
 
 
 def judge_mask(data: bytes) -> MaskVerdict:

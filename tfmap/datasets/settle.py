@@ -58,15 +58,23 @@ def settle(
     return *_settle_files(listing, verdicts, source, void, workers), findings
 
 
-def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> Listing:
-    table, sizes = listing.boxes, _sizes(verdicts)
+def place(listing: Listing, verdicts: Sequence[Verdict]) -> Boxes:
+    """The boxes of a listing in pixels of the upright pictures, float64, those that cannot be used included."""
+    table = listing.boxes
     owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
-    limits = np.tile(sizes, 2)[owner]
+    limits = np.tile(_sizes(verdicts), 2)[owner]
     boxes = table.boxes.astype(np.float64)
     boxes = boxes * limits if listing.unit == "share" else boxes
-    turned, differs = _compare(listing, verdicts)
+    turned, _ = _compare(listing, verdicts)
+    return replace(table, boxes=_turned(boxes, limits, np.where(turned, _orientations(verdicts), 1)[owner]))
+
+
+def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> Listing:
+    table, sizes = place(listing, verdicts), _sizes(verdicts)
+    owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
+    limits, boxes = np.tile(sizes, 2)[owner], table.boxes
+    _, differs = _compare(listing, verdicts)
     _note_sizes(listing, sizes, differs, findings)
-    boxes = _turned(boxes, limits, np.where(turned, _orientations(verdicts), 1)[owner])
     readable = limits[:, 0] > 0
     faults = _faults(boxes, limits, table.classes, len(listing.classes)) * readable
     clipped = np.clip(boxes, 0, limits)
