@@ -38,6 +38,12 @@ class Survey:
     refusals: tuple[str, ...]
     unfit: Mapping[int, str] = field(default_factory=dict)
 
+    @property
+    def unusable(self) -> dict[int, str]:
+        """Picture -> why it or its mask cannot be read."""
+        broken = {index: verdict.reason for index, verdict in enumerate(self.verdicts) if verdict.reason}
+        return {**broken, **self.unfit}
+
 
 def survey(source: str, **options: Any) -> Survey:
     """Look at every picture of a source, also where `load` refuses it.

@@ -34,7 +34,7 @@ def check(survey: Survey, *, distance: int) -> Iterator[Finding]:
         distance: most bits that the perceptual hashes of near duplicates differ in.
     """
     yield from exact(survey)
-    copies = {index for group in clean.same(survey.verdicts) for index in group[1:]}
+    copies = {index for group in clean.same(survey.verdicts, survey.unusable) for index in group[1:]}
     singles = [index for index, verdict in enumerate(survey.verdicts) if verdict.hash and index not in copies]
     for group in near_groups(survey, np.array(singles, np.int64), distance):
         yield _near(survey, group.tolist())
@@ -43,7 +43,7 @@ def check(survey: Survey, *, distance: int) -> Iterator[Finding]:
 def exact(survey: Survey) -> Iterator[Finding]:
     """Findings about pictures with equal bytes, as `load` judges them."""
     ids = survey.listing.ids
-    for group in clean.same(survey.verdicts):
+    for group in clean.same(survey.verdicts, survey.unusable):
         kind, left_out = clean.settle(survey.listing, group)
         yield Finding(_KINDS[kind], " = ".join(ids[group]), tuple(ids[group]), tuple(ids[left_out]))
 
