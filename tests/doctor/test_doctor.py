@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfmap
 from tests.doctor.conftest import encoded, four_each, kinds
-from tfmap import cli
+from tfmap import cli, doctor
 from tfmap.errors import InputError
 from tfmap.source import Source, Split
 
@@ -155,3 +157,38 @@ def test_what_is_no_data_set_exits_with_2(write, tmp_path, capsys, make, text):
 def test_an_option_that_load_does_not_have(write):
     with pytest.raises(InputError, match="survey: unknown key 'datasets.val_fracton'"):
         tfmap.examine(str(write(four_each())), datasets={"val_fracton": 0.1})
+
+
+VOC = """<annotation><size><width>{width}</width><height>{height}</height></size>
+<object><name>cell</name><bndbox><xmin>10</xmin><ymin>10</ymin><xmax>{xmax}</xmax><ymax>90</ymax></bndbox></object>
+</annotation>"""
+
+
+def test_what_readers_leave_out_is_still_seen(write, glass, photograph):
+    """A box that load drops, a broken annotation, and one that was drawn on another size: through the real reader."""
+    width, height = photograph.size
+    root = write({f"{name}.jpg": number for number, name in enumerate(("good", "flat", "broken", "other"))})
+    sizes = {"width": width, "height": height}
+    (root / "good.xml").write_text(VOC.format(**sizes, xmax=80))
+    (root / "flat.xml").write_text(VOC.format(**sizes, xmax=10))
+    (root / "broken.xml").write_text("<annotation><object>")
+    (root / "other.xml").write_text(VOC.format(width=width + 7, height=height, xmax=80))
+    found = {case.kind.name: case for case in doctor.examine(str(root)).cases}
+    assert "flat.jpg" in found["box without area"].text
+    assert "broken" in found["left out by the reader"].text
+    assert "other.jpg" in found["annotation of another size than its picture"].text
+
+
+def test_masks_that_load_refuses_are_named(tmp_path, glass):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number, value in enumerate((1, 2, 9)):
+        (tmp_path / "images" / f"{number}.jpg").write_bytes(glass[number])
+        width, height = Image.open(io.BytesIO(glass[number])).size
+        mask = np.zeros((height, width - (number == 0)), np.uint8)
+        mask[5:9, 5:9] = value
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{number}.png")
+    (tmp_path / "classes.txt").write_text("ground\nred\nblue\n")
+    found = {case.kind.name: case for case in doctor.examine(str(tmp_path)).cases}
+    assert "0.jpg" in found["mask of another size"].text
+    assert "values: 9; the classes are 0 to 2" in found["mask with unknown values"].text

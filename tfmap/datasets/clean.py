@@ -64,18 +64,19 @@ def clean(
     return keep, [Skipped(listing.ids[index], reasons[index]) for index in sorted(reasons)], findings
 
 
-def imbalance(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """A line where the largest class has at least three times the pictures of the smallest.
+def imbalance(counts: np.ndarray, classes: Sequence[str], what: str = "pictures") -> list[str]:
+    """A line where the largest class has at least three times as many as the smallest.
 
     Args:
         counts: int (K,), pictures per class.
         classes: K names.
+        what: is counted.
     """
     small, large = int(np.argmin(counts)), int(np.argmax(counts))
     if counts[large] < _IMBALANCE_FROM * counts[small]:
         return []
     ratio = f"{counts[large] / counts[small]:.1f} times" if counts[small] else "against"
-    return [f"{classes[large]} has {counts[large]} pictures, {ratio} {classes[small]} with {counts[small]}"]
+    return [f"{classes[large]} has {counts[large]} {what}, {ratio} {classes[small]} with {counts[small]}"]
 
 
 def same(verdicts: Sequence[Verdict], reasons: Mapping[int, str]) -> Iterator[list[int]]:

@@ -22,6 +22,7 @@ from tfmap.source import Boxes, Masks
 
 CLIPPED = "box partly outside the picture, clipped"
 SIZE = "annotation of another size than its picture"
+MASK_SIZE, MASK_VALUE = "is of another size", "has unknown values"  # how the fault of a mask begins
 
 _SLACK = 0.02  # pixels; shares written with six digits are that exact
 
@@ -206,8 +207,9 @@ def _turn(mask: MaskVerdict, verdict: Verdict) -> int:
 
 def _mask_fault(mask: MaskVerdict, verdict: Verdict, turn: int, unknown: np.ndarray, count: int) -> str:
     if turn == 1 and (mask.height, mask.width) != (verdict.height, verdict.width):
-        return f"is {mask.width} x {mask.height} pixels, the picture {verdict.width} x {verdict.height}"
+        sizes = f"{mask.width} x {mask.height} pixels, the picture {verdict.width} x {verdict.height}"
+        return f"{MASK_SIZE}: {sizes}"
     if unknown.size:
         listed = ", ".join(map(str, unknown[:5]))
-        return f"has the value {listed}; the classes are 0 to {count - 1} (name more in classes.txt)"
+        return f"{MASK_VALUE}: {listed}; the classes are 0 to {count - 1} (name more in classes.txt)"
     return ""

@@ -12,7 +12,7 @@ from tfmap import signatures
 from tfmap.datasets import assemble, detect, quarantine, splits
 from tfmap.datasets.listing import Listing, objects
 from tfmap.datasets.scan import Verdict, scan
-from tfmap.datasets.settle import place, settle
+from tfmap.datasets.settle import SIZE, place, settle
 from tfmap.errors import InputError
 from tfmap.source import Boxes, Masks, Source, Split
 
@@ -29,6 +29,7 @@ class Survey:
             "" for what load leaves out.
         refusals: why `load` refuses the source; nothing where it does not.
         unfit: picture -> why its mask cannot be used.
+        findings: kind of finding -> lines, of what cannot be seen in `listing` any more (bad annotations).
     """
 
     source: str
@@ -37,6 +38,7 @@ class Survey:
     parts: np.ndarray
     refusals: tuple[str, ...]
     unfit: Mapping[int, str] = field(default_factory=dict)
+    findings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def unusable(self) -> dict[int, str]:
@@ -63,17 +65,18 @@ def survey(source: str, **options: Any) -> Survey:
     listing = _listed(source, settings)
     verdicts = scan(listing, source, settings["workers"], hashed=True)
     refusals, loaded = list(listing.faults), None
-    settled, unfit = listing, {}
+    settled, unfit, found = listing, {}, {}
     try:
-        settled, unfit, _ = settle(listing, verdicts, source, void=settings["void"], workers=settings["workers"])
+        settled, unfit, found = settle(listing, verdicts, source, void=settings["void"], workers=settings["workers"])
         cut = ("target", "multi_label", "void", "val_fraction", "test_fraction", "seed", "workers")
         loaded = assemble.assemble(source, listing, verdicts=verdicts, **{name: settings[name] for name in cut})
     except InputError as error:
         refusals.append(str(error))
     parts = _parts(listing, loaded)
+    lines = dict(listing.findings) | {SIZE: found.get(SIZE, ())}
     if listing.boxes is not None:
         settled = replace(settled, boxes=place(listing, verdicts))
-    return Survey(source, settled, verdicts, parts, tuple(refusals), unfit)
+    return Survey(source, settled, verdicts, parts, tuple(refusals), unfit, lines)
 
 
 def _listed(source: str, settings: Mapping[str, Any]) -> Listing:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tfmap.datasets import clean
 from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings
 from tfmap.doctor.findings import Finding, Kind
@@ -30,15 +31,27 @@ def check(survey: Survey, *, aspect: float) -> Iterator[Finding]:
         rows = table.rows(index)
         size = (verdict.height, verdict.width) if not verdict.reason else None
         found = judge(table.boxes[rows], table.classes[rows], size, aspect)
+        strange = ~np.isin(table.classes[rows], range(len(survey.listing.classes)))
+        found |= {findings.NO_CLASS: set(np.flatnonzero(strange).tolist())} if strange.any() else {}
         for kind, which in found.items():
             yield _finding(survey, index, kind, sorted(which))
-    unused = np.flatnonzero(np.bincount(table.classes, minlength=len(survey.listing.classes)) == 0)
-    for index in unused:
-        yield Finding(findings.NO_PICTURES, f"class {survey.listing.classes[index]!r} has no box")
+    yield from _classes(survey)
     empty = np.flatnonzero(np.diff(table.starts) == 0)
     if len(empty):
         names = tuple(survey.listing.ids[empty])
         yield Finding(findings.NO_BOXES, f"{len(empty)} pictures have no boxes, such as {names[0]}", names)
+
+
+def _classes(survey: Survey) -> Iterator[Finding]:
+    """Findings about the number of boxes in each class."""
+    classes, numbers = survey.listing.classes, survey.listing.boxes.classes
+    counts = np.bincount(numbers[(numbers >= 0) & (numbers < len(classes))], minlength=len(classes))
+    for index in np.flatnonzero(counts == 0):
+        yield Finding(findings.NO_PICTURES, f"class {classes[index]!r} has no box")
+    used = np.flatnonzero(counts)
+    if len(used) > 1:
+        lines = clean.imbalance(counts[used], [classes[index] for index in used], "boxes")
+        yield from (Finding(findings.IMBALANCE, line) for line in lines)
 
 
 def judge(boxes: np.ndarray, classes: np.ndarray, size: tuple[int, int] | None, aspect: float) -> dict[Kind, set[int]]:
@@ -82,7 +95,11 @@ def _overlap(boxes: np.ndarray) -> np.ndarray:
 def _finding(survey: Survey, index: int, kind: Kind, rows: list[int]) -> Finding:
     listing, start = survey.listing, survey.listing.boxes.rows(index).start
     boxes = listing.boxes.boxes[[start + row for row in rows]]
-    named = [listing.classes[listing.boxes.classes[start + row]] for row in rows]
+    named = [_class_name(listing.classes, listing.boxes.classes[start + row]) for row in rows]
     shown = [f"{name} ({', '.join(f'{edge:g}' for edge in box)})" for name, box in zip(named, boxes, strict=True)]
     text = f"{listing.ids[index]}: {'; '.join(shown[:5])}{f' and {len(shown) - 5} more' if len(shown) > 5 else ''}"
     return Finding(kind, text, (listing.ids[index],), boxes=tuple(map(tuple, boxes.tolist())))
+
+
+def _class_name(classes: Sequence[str], number: int) -> str:
+    return classes[number] if 0 <= number < len(classes) else f"class {number}"

@@ -9,6 +9,7 @@ from functools import cache
 from PIL import Image
 
 from tfmap import pixels
+from tfmap.datasets import annotations, settle
 from tfmap.datasets.scan import Verdict
 from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings
@@ -29,6 +30,8 @@ def check(survey: Survey, *, smallest: int, largest: float, aspect: float) -> It
     """
     for skipped in survey.listing.skipped:
         yield Finding(findings.SKIPPED, f"{skipped.path} {skipped.reason}")
+    for kind, named in {findings.ANNOTATION: annotations.BAD, findings.ANNOTATED_SIZE: settle.SIZE}.items():
+        yield from (Finding(kind, line) for line in survey.findings.get(named, ()))
     for name, verdict in zip(survey.listing.ids, survey.verdicts, strict=True):
         if verdict.reason:
             yield _unreadable(name, verdict)

@@ -38,6 +38,8 @@ LEAK = Kind(
 )
 NO_AREA = Kind("error", "box without area", "Draw the box again, or delete its row.")
 OUTSIDE = Kind("error", "box outside its picture", "Is the file the one that was labelled, or has it been resized?")
+NO_CLASS = Kind("error", "box of an unknown class", "Correct its number, or name the class.")
+ANNOTATION = Kind("error", "bad annotation", "Correct it where it was written; load leaves it out.")
 NO_MASK = Kind("error", "mask that cannot be read", "Bring the mask again from where it came.", "all")
 OTHER_SIZE = Kind(
     "error", "mask of another size", "The mask belongs to another picture, or one of both was resized.", "all"
@@ -60,6 +62,9 @@ MISSING = Kind("warning", "class missing in a part", "Its score will be empty: a
 TYPO = Kind("warning", "class names that look alike", "If they mean the same, give them one name.")
 PARTLY_OUTSIDE = Kind(
     "warning", "box partly outside its picture", "It is cut at the edge; check the tool that drew it."
+)
+ANNOTATED_SIZE = Kind(
+    "warning", "annotation of another size than its picture", "Was the picture resized after it was labelled?"
 )
 TWICE = Kind("warning", "box drawn twice", "Delete one of them.")
 TWO_CLASSES = Kind("warning", "box with two classes", "One class is wrong.")

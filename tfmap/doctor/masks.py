@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tfmap.datasets.settle import MASK_SIZE, MASK_VALUE
 from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings
 from tfmap.doctor.findings import Finding, Kind
@@ -24,11 +25,18 @@ def check(survey: Survey) -> Iterator[Finding]:
     for index, (values, found) in enumerate(_read(survey)):
         used[values] = True
         name = survey.listing.ids[index]
+        found = [_unfit(survey.unfit[index])] if index in survey.unfit else found
         for kind, text in found:
             yield Finding(kind, f"{name}: {text}", (name,), (name,) if kind.rule else ())
     for index, name in enumerate(survey.listing.classes):
         if not used[index]:
             yield Finding(findings.NO_PICTURES, f"class {name!r} has no pixel in any mask")
+
+
+def _unfit(reason: str) -> tuple[Kind, str]:
+    """What made `load` leave a mask out."""
+    kinds = {MASK_SIZE: findings.OTHER_SIZE, MASK_VALUE: findings.UNKNOWN_VALUE}
+    return next((kind for fault, kind in kinds.items() if fault in reason), findings.NO_MASK), reason
 
 
 def _read(survey: Survey) -> Iterator[tuple[np.ndarray, list[tuple[Kind, str]]]]:
