@@ -22,6 +22,7 @@ TASKS = ("classification",)
 # section -> the function whose keyword arguments are its keys
 SECTIONS = {
     "datasets": ("tfmap.datasets", "load"),
+    "prepare": ("tfmap.prepare", "prepare"),
     "pipeline": ("tfmap.pipeline", "batches"),
     "augment": ("tfmap.augment", "build"),
     "model": ("tfmap.tasks.classification", "build"),
@@ -34,6 +35,7 @@ SECTIONS = {
 
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.
 _FILLED = {
+    "prepare": {"seed"},
     "pipeline": {"size", "channels", "training", "seed", "epoch", "epochs", "step"},
     "augment": {"classes"},
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns

@@ -4,6 +4,7 @@
     pictures/           class folders, with or without train, val and test; or MNIST-style idx files
     pictures.csv        a table of paths and labels
     arrays.npz          x_train, y_train, x_test, y_test
+    prepared/           what python -m tfmap.prepare made: TFRecord shards with an index
     tfds:name/config    any image classification data set of TensorFlow Datasets
 
 Readers (one file per format) name the pictures; `scan` opens each once; `clean` leaves out what would spoil training;
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def load(
     source: str,
     *,
-    format: Literal["folder", "csv", "tfds", "idx", "npz"] | None = None,
+    format: Literal["folder", "csv", "tfds", "idx", "npz", "records"] | None = None,
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
     seed: int = 0,

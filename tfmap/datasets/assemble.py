@@ -44,6 +44,7 @@ def assemble(
         classes=listing.classes,
         splits=cut,
         multi_label=listing.multi_label,
+        target="boxes" if listing.boxes is not None else "mask" if listing.masks is not None else "label",
         skipped=(*listing.skipped, *left_out),
         findings={kind: tuple(lines) for kind, lines in findings.items() if lines},
     )
@@ -90,7 +91,9 @@ def _parts(
 
 
 def _split(listing: Listing, odd: np.ndarray, indices: np.ndarray) -> Split:
-    return Split(listing.kind, listing.images[indices], listing.labels[indices], listing.ids[indices], odd[indices])
+    arrays = (array[indices] for array in (listing.images, listing.labels, listing.ids, odd))
+    targets = (None if kept is None else kept.take(indices) for kept in (listing.boxes, listing.masks))
+    return Split(listing.kind, *arrays, *targets, listing.shards)
 
 
 def _check_some(source: str, keep: np.ndarray, left_out: list[Skipped]) -> None:

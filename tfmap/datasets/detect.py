@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfmap.datasets import folder, samples
+from tfmap.datasets import folder, records, samples
 from tfmap.datasets.listing import Listing
 from tfmap.errors import InputError
 
@@ -18,7 +18,7 @@ def read(
 
     Args:
         source: what `load` was given.
-        format: folder, csv, tfds, idx, npz, or None.
+        format: folder, csv, tfds, idx, npz, records, or None.
         columns: names of the CSV columns for path, label and split, and the separator of labels.
         data_dir: folder of TensorFlow Datasets.
         download: whether TensorFlow Datasets may fetch.
@@ -49,6 +49,8 @@ def detect(path: Path, columns: Columns) -> str:
         )
     if path.is_file():
         return _of_file(path)
+    if records.matches(path):
+        return "records"
     readings = _of_folder(path, columns)
     if len(readings) > 1:
         raise InputError(
@@ -59,7 +61,9 @@ def detect(path: Path, columns: Columns) -> str:
 
 
 def _read_path(path: Path, format: str, columns: Columns) -> Listing:
-    _check_there(path, want_folder=format in ("folder", "idx"), format=format)
+    _check_there(path, want_folder=format in ("folder", "idx", "records"), format=format)
+    if format == "records":
+        return records.read(path)
     if format == "csv":
         from tfmap.datasets import csv_table
 

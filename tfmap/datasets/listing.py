@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from tfmap.errors import InputError
-from tfmap.source import Skipped
+from tfmap.source import Boxes, Masks, Skipped
 
 # what folders and columns call the parts -> our name
 PARTS = {
@@ -29,22 +29,30 @@ class Listing:
     """The pictures of a source.
 
     Attributes:
-        kind: "path", "encoded" or "pixels", as in `Split`.
-        images: object (N,) of str or bytes, or uint8 (N, H, W, C).
+        kind: "path", "encoded", "record" or "pixels", as in `Split`.
+        images: object (N,) of str or bytes, RECORD (N,), or uint8 (N, H, W, C).
         labels: int32 (N,), or float32 (N, K) of 0 and 1 where a picture has several labels.
         ids: object (N,) of str.
         parts: object (N,) of "train", "val", "test", or "" where the source does not say.
         classes: class names, in the order of labels.
         skipped: files that the reader already left out.
+        boxes: boxes of the N pictures, where the source has them.
+        masks: masks of the N pictures, where the source has them.
+        shards: paths of the files that a "record" lies in.
+        digests: object (N,) of str, for records: what `scan` found when they were prepared.
     """
 
-    kind: Literal["path", "encoded", "pixels"]
+    kind: Literal["path", "encoded", "record", "pixels"]
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
     parts: np.ndarray
     classes: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    boxes: Boxes | None = None
+    masks: Masks | None = None
+    shards: tuple[str, ...] = ()
+    digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
