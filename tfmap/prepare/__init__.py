@@ -92,7 +92,8 @@ def command(config: dict[str, Any], run: Run) -> None:
         files = f"{len(part['shards'])} shards, {part['bytes'] / 2**20:.1f} MB"
         sys.stdout.write(f"{name:6}{part['records']:>9,} pictures in {files}\n")
     for path, reason in manifest["skipped"]:
-        sys.stdout.write(f"left out: {path}: {reason}\n")
+        line = f"left out: {path}: {reason}\n"
+        sys.stdout.write(line.encode("utf-8", "backslashreplace").decode())  # a file's name need not be UTF-8
     sys.stdout.write(f"{run.path}: train on it with datasets.source={run.path}\n")
 
 

@@ -70,7 +70,7 @@ def png(values: np.ndarray) -> bytes:
 
 
 def shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask uint8 (h, w) in another (height, width): each pixel takes the nearest class, none is invented between two."""
+    """A mask uint8 (h, w) in another (height, width): the nearest class, none invented between two."""
     return np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
 
 

@@ -19,16 +19,25 @@ def make(shard: Shard, out: Path) -> dict[str, Any]:
     """Make a shard, unless it is there already and was made from the same.
 
     Returns:
-        dict: "shard", its line in the manifest; "skipped", [id, reason] of pictures that were left out; "counts",
-        pictures per class; "kept", whether it was there.
+        as `made`.
     """
-    key, path = plan.key(shard), out / f"{shard.name}.npz"
-    kept = _is_there(shard, out, key)
-    if not kept:
+    key = plan.key(shard)
+    if not _is_there(shard, out, key):
         _write(shard, out, key)
+    return made(out, shard.name)
+
+
+def made(out: Path, name: str) -> dict[str, Any]:
+    """What is known of a shard that was made.
+
+    Returns:
+        dict: "shard", its line in the manifest; "skipped", [id, reason] of pictures that were left out; "counts",
+        pictures per class.
+    """
+    path = out / f"{name}.npz"
     about = index.read_about(path)
     about["shard"]["index_sha256"] = sha256(path)
-    return {**about, "kept": kept}
+    return about
 
 
 def _is_there(shard: Shard, out: Path, key: str) -> bool:
