@@ -133,15 +133,17 @@ def _settle(config: dict[str, Any], reads: tuple[str, ...], where: str) -> None:
 
 
 def _check_source(options: dict[str, Any]) -> None:
-    from tfmap.datasets import samples
+    from tfmap.datasets import remote, samples
 
     source = options["source"]
     if source.startswith("sample:"):
         samples.folder(source.removeprefix("sample:"))
+    elif remote.matches(source):
+        remote.check(source)
     elif not (source.startswith("tfds:") or options.get("format") == "tfds" or Path(source).expanduser().exists()):
         raise InputError(
-            f"datasets.source: {source} does not exist. Expected a folder, a .csv or .npz file, sample:<name> or "
-            "tfds:<name>."
+            f"datasets.source: {source} does not exist. Expected a folder, a .csv or .npz file, an archive, a "
+            "URL, sample:<name> or tfds:<name>."
         )
 
 

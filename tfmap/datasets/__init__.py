@@ -5,6 +5,8 @@
     pictures.csv        a table of paths and labels
     arrays.npz          x_train, y_train, x_test, y_test
     prepared/           what python -m tfmap.prepare made: TFRecord shards with an index
+    pictures.zip        any of these in an archive: .zip, .tar, .tar.gz, .tgz
+    gs://bucket/name    any of these on http(s)://, gs:// or s3://, fetched into the user's cache
     tfds:name/config    any image classification data set of TensorFlow Datasets
 
 Readers (one file per format) name the pictures; `scan` opens each once; `clean` leaves out what would spoil training;
@@ -49,7 +51,7 @@ def load(
     pictures come or go. Each class with two or more distinct pictures keeps at least one in train and one in val.
 
     Args:
-        source: a folder, a .csv or .npz file, "sample:<name>" or "tfds:<name>[/<config>]".
+        source: a folder, a .csv or .npz file, an archive or a URL of these, "sample:<name>" or "tfds:<name>[/<config>]".
         format: how to read it; by default what is there decides.
         val_fraction: share of the pictures for val, in [0, 1); not used where the data has a val part.
         test_fraction: share of the pictures for test, in [0, 1); must be 0 where the data has a test part.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfmap.datasets import folder, records, samples
+from tfmap.datasets import archives, folder, records, remote, samples
 from tfmap.datasets.listing import Listing
 from tfmap.errors import InputError
 
@@ -28,11 +28,20 @@ def read(
         from tfmap.datasets import tfds  # takes seconds: it imports TensorFlow
 
         return tfds.read(name if scheme == "tfds" else source, data_dir=data_dir, download=download)
-    path = samples.folder(name) if scheme == "sample" else Path(source).expanduser()
+    path = _here(source)
     try:
         return _read_path(path, format or detect(path, columns), columns)
     except PermissionError as error:
         raise InputError(f"datasets: no permission to read {error.filename or path}.") from error
+
+
+def _here(source: str) -> Path:
+    """The file or folder of a source that is none of TensorFlow Datasets, on this machine and unpacked."""
+    scheme, _, name = source.partition(":")
+    if scheme == "sample":
+        return samples.folder(name)
+    path = remote.fetch(source) if remote.matches(source) else Path(source).expanduser()
+    return archives.unpack(path) if archives.matches(path) else path
 
 
 def detect(path: Path, columns: Columns) -> str:

@@ -1,4 +1,4 @@
-"""The shards of a plan on Apache Beam: on the user's Flink, Spark or Dataflow, by the very function that a process runs.
+"""The shards of a plan on Apache Beam: on the user's Flink, Spark or Dataflow, by the function that a process runs.
 
 Every worker needs tfmap, and sees the pictures and the folder under the same paths (a shared disk).
 """
