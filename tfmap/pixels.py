@@ -72,6 +72,15 @@ def _open(file: str | io.BytesIO) -> Image.Image:
     return Image.open(file, formats=[name for name in FORMATS if name in _known()])
 
 
+def header(data: bytes) -> Image.Image:
+    """An encoded picture of which only the header was read: its size, mode and format.
+
+    Raises:
+        OSError: it is no picture.
+    """
+    return _open(io.BytesIO(data))
+
+
 def _known() -> set[str]:
     Image.init()
     return set(Image.OPEN)

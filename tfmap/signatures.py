@@ -22,7 +22,6 @@ TASKS = ("classification",)
 # section -> the function whose keyword arguments are its keys
 SECTIONS = {
     "datasets": ("tfmap.datasets", "load"),
-    "prepare": ("tfmap.prepare", "prepare"),
     "pipeline": ("tfmap.pipeline", "batches"),
     "augment": ("tfmap.augment", "build"),
     "model": ("tfmap.tasks.classification", "build"),
@@ -31,6 +30,7 @@ SECTIONS = {
     "compress": ("tfmap.compress", "compress"),
     "export": ("tfmap.export", "tflite"),
     "verify": ("tfmap.verify", "verify"),
+    "prepare": ("tfmap.prepare", "prepare"),
 }
 
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.

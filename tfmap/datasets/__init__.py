@@ -51,7 +51,7 @@ def load(
     pictures come or go. Each class with two or more distinct pictures keeps at least one in train and one in val.
 
     Args:
-        source: a folder, a .csv or .npz file, an archive or a URL of these, "sample:<name>" or "tfds:<name>[/<config>]".
+        source: a folder, a .csv or .npz file, an archive or a URL of such, "sample:<name>", "tfds:<name>[/<config>]".
         format: how to read it; by default what is there decides.
         val_fraction: share of the pictures for val, in [0, 1); not used where the data has a val part.
         test_fraction: share of the pictures for test, in [0, 1); must be 0 where the data has a test part.

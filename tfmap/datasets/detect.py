@@ -53,7 +53,7 @@ def detect(path: Path, columns: Columns) -> str:
     """
     if not path.exists():
         raise FileNotFoundError(
-            f"datasets: {path} does not exist. Expected a folder, a .csv or .npz file, "
+            f"datasets: {path} does not exist. Expected a folder, a .csv or .npz file, an archive, a URL, "
             f"{', '.join(f'sample:{name}' for name in samples.names())} or tfds:<name>."
         )
     if path.is_file():

@@ -18,16 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-from rich.progress import Progress
-
 from tfmap.checked import checked
 from tfmap.errors import InputError
-from tfmap.source import Source
 
 if TYPE_CHECKING:
     from tfmap.prepare.plan import Rows, Settings
     from tfmap.runs import Run
+    from tfmap.source import Source
 
 # (shards, folder) -> what `shards.make` returns for each, in any order
 Engine = Callable[..., Iterator[dict[str, Any]]]
@@ -128,9 +125,11 @@ def _make(
 
 
 def _shown(made: Iterator[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:
-    """Pass on what is made; on a terminal, with a bar in pictures."""
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("Writing shards", total=total)
+    from tfmap.datasets.progress import bar
+
+    done = 0
+    with bar("Writing shards", total) as show:
         for one in made:
-            progress.advance(task, one["shard"]["records"] + len(one["skipped"]))
+            done += one["shard"]["records"] + len(one["skipped"])
+            show(done)
             yield one

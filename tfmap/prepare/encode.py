@@ -76,7 +76,7 @@ def shrink_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _header(data: bytes) -> tuple[tuple[int, int], int, str]:
     """(height, width) of the upright picture, its channels, and the format to write it in."""
-    with Image.open(io.BytesIO(data), formats=pixels.FORMATS) as image:
+    with pixels.header(data) as image:
         swapped = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         size = image.size if swapped else image.size[::-1]
         lossless = image.format == "WEBP" and data[12:16] == b"VP8L"

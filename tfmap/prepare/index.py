@@ -12,6 +12,7 @@ about         uint8 (b,)      JSON: the shard's line in the manifest
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ def write(path: Path, rows: Sequence[Row], about: dict[str, Any], split: Split) 
 def read_about(path: Path) -> dict[str, Any] | None:
     """The shard's line in the manifest, or None where there is no index that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # From memory: of a file that it cannot read, NumPy leaves the handle open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return json.loads(arrays["about"].tobytes())
     except Exception:  # a file cut short by a power cut: zipfile, zlib and NumPy raise each their own
         return None
