@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tests.prepare.conftest import encoded
 
+from tests.prepare.conftest import encoded
 from tfmap import pixels
 from tfmap.prepare import encode
 from tfmap.prepare.plan import Settings

@@ -8,8 +8,8 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from tests.prepare.conftest import objects
 
+from tests.prepare.conftest import objects
 from tfmap.datasets import load
 from tfmap.prepare import plan
 from tfmap.prepare.plan import Settings

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 import pytest
-from tests.prepare.test_record import shard_of
 
+from tests.prepare.test_record import shard_of
 from tfmap.prepare import shards
 from tfmap.prepare.plan import Settings
 

@@ -86,7 +86,8 @@ def command(config: dict[str, Any], run: Run) -> None:
     source = datasets.load(**config["datasets"])
     manifest = prepare(source, run.path, **config["prepare"], seed=config["seed"])
     for name, part in manifest["splits"].items():
-        files = f"{len(part['shards'])} shards, {part['bytes'] / 2**20:.1f} MB"
+        count = len(part["shards"])
+        files = f"{count} shard{'s' if count > 1 else ''}, {part['bytes'] / 2**20:.1f} MB"
         sys.stdout.write(f"{name:6}{part['records']:>9,} pictures in {files}\n")
     for path, reason in manifest["skipped"]:
         line = f"left out: {path}: {reason}\n"
