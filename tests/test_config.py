@@ -72,7 +72,8 @@ def test_malformed_yaml_names_the_line(text, message):
     [
         (
             "[1, 2]",
-            "c.yaml: expected sections (datasets, pipeline, augment, model, train, tune, compress, export, verify)",
+            "c.yaml: expected sections (datasets, pipeline, augment, model, train, tune, compress, export, verify, "
+            "prepare)",
         ),
         ("modle: {}", "c.yaml: unknown section 'modle'. Known: datasets, pipeline, "),
         ("3: {}", "c.yaml: unknown section '3'. Known: "),

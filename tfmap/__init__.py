@@ -4,6 +4,7 @@ Everything is a mapping. The files stand in the order in which data moves:
 
     datasets    a name or a path            -> Source
     doctor      a name, a path or a Source  -> findings
+    prepare     Source                      -> TFRecord shards, which load again as a Source
     pipeline    Source                      -> tf.data batches, uint8
     augment     "rrc(0.3,1)|flip|mixup(.2)" -> one layer on the device
     models      a name                      -> functional backbone with named outputs
@@ -33,7 +34,7 @@ _FUNCTIONS = {
     "InputError": ("tfmap.errors", "InputError"),
 }
 _STAGES = {
-    *("datasets", "doctor", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune"),
+    *("datasets", "doctor", "prepare", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune"),
     *("compress", "export", "verify", "report", "predict", "demo"),
 }
 

@@ -22,7 +22,7 @@ from tfmap import config as configs
 from tfmap import signatures
 from tfmap.errors import InputError, OverBudget, did_you_mean
 from tfmap.runs import Run
-from tfmap.stages import CONFIG, SOURCE, STAGES, explain, table, usage
+from tfmap.stages import CONFIG, SOURCE, SOURCE_DST, STAGES, explain, table, usage
 
 
 def console() -> None:
@@ -83,8 +83,8 @@ def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
         config = configs.override(configs.check(configs.parse(demo.CONFIG, "demo"), "demo"), argv)
         _settle(config, STAGES["train"].reads, "demo")
         return config, Run(config.setdefault("out", "runs/demo"))
-    read = {CONFIG: _read_config, SOURCE: _read_source}.get(STAGES[stage].takes, _read_run)
-    return read(stage, argv)
+    readers = {CONFIG: _read_config, SOURCE: _read_source, SOURCE_DST: _read_source_dst}
+    return readers.get(STAGES[stage].takes, _read_run)(stage, argv)
 
 
 def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
@@ -100,6 +100,15 @@ def _read_source(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     config = configs.override(configs.check({"datasets": {"source": source}}, stage), argv[1:], (*reads, "out", "seed"))
     _settle(config, reads, stage)
     return config, Run(config.setdefault("out", f"runs/{Path(source).stem}_{stage}"))
+
+
+def _read_source_dst(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
+    """A stage that makes a folder of another kind than a run's."""
+    source, reads = _first(stage, argv, "SOURCE"), STAGES[stage].reads
+    out = _first(stage, argv[1:], "DST")
+    config = configs.override(configs.check({"datasets": {"source": source}}, stage), argv[2:], (*reads, "seed"))
+    _settle(config, reads, stage)
+    return {**config, "out": out}, Run(out)
 
 
 def _read_run(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
@@ -124,15 +133,17 @@ def _settle(config: dict[str, Any], reads: tuple[str, ...], where: str) -> None:
 
 
 def _check_source(options: dict[str, Any]) -> None:
-    from tfmap.datasets import samples
+    from tfmap.datasets import remote, samples
 
     source = options["source"]
     if source.startswith("sample:"):
         samples.folder(source.removeprefix("sample:"))
+    elif remote.matches(source):
+        remote.check(source)
     elif not (source.startswith("tfds:") or options.get("format") == "tfds" or Path(source).expanduser().exists()):
         raise InputError(
-            f"datasets.source: {source} does not exist. Expected a folder, a .csv or .npz file, sample:<name> or "
-            "tfds:<name>."
+            f"datasets.source: {source} does not exist. Expected a folder, a .csv or .npz file, an archive, a "
+            "URL, sample:<name> or tfds:<name>."
         )
 
 

@@ -153,6 +153,15 @@ def _orientation(image: Image.Image) -> int:
     return number if number in range(1, 9) else 1
 
 
+def header(data: bytes) -> Image.Image:
+    """An encoded picture of which only the header was read: its size, mode and format.
+
+    Raises:
+        OSError: it is no picture.
+    """
+    return _open(io.BytesIO(data))
+
+
 def _known() -> set[str]:
     Image.init()
     return set(Image.OPEN)

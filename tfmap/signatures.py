@@ -31,11 +31,13 @@ SECTIONS = {
     "compress": ("tfmap.compress", "compress"),
     "export": ("tfmap.export", "tflite"),
     "verify": ("tfmap.verify", "verify"),
+    "prepare": ("tfmap.prepare", "prepare"),
 }
 
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.
 _FILLED = {
     "doctor": {"datasets"},
+    "prepare": {"seed"},
     "pipeline": {"size", "channels", "training", "seed", "epoch", "epochs", "step"},
     "augment": {"classes"},
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns

@@ -33,11 +33,13 @@ class Stage:
 
 CONFIG, RUN = "CONFIG [section.key=value ...] [out=RUN]", "RUN [section.key=value ...]"
 SOURCE = "SOURCE [section.key=value ...] [out=FOLDER]"
+SOURCE_DST = "SOURCE DST [section.key=value ...]"
 _DATA = ("datasets", "pipeline")
 _LEARN = (*_DATA, "augment", "model", "train")
 
 STAGES = {
     "doctor": Stage("a data set -> what is wrong with it, and a quarantine list", SOURCE, ("doctor",), ("datasets",)),
+    "prepare": Stage("a source -> TFRecord shards with an index", SOURCE_DST, ("prepare",), ("datasets",)),
     "train": Stage("a config file -> a run folder with a trained model", CONFIG, _LEARN),
     "evaluate": Stage("a run's model + data -> metrics, confusion matrix, worst mistakes", RUN, (), _DATA),
     "tune": Stage("a search space -> best.yaml and a table of trials", CONFIG, ("tune",), _LEARN),

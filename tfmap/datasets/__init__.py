@@ -8,6 +8,9 @@
     coco/               boxes or masks of COCO; its .json file itself too
     yolo/               boxes or masks of YOLO; its data.yaml itself too
     images/ and masks/  pictures and masks side by side, in one folder
+    prepared/           what python -m tfmap.prepare made: TFRecord shards with an index
+    pictures.zip        any of these in an archive: .zip, .tar, .tar.gz, .tgz
+    gs://bucket/name    any of these on http(s)://, gs:// or s3://, fetched into the user's cache
     tfds:name/config    labels, boxes or masks of TensorFlow Datasets
 
 Readers (one file per format) name the pictures; `scan` opens each once; `settle` fits boxes and masks to their
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 def load(
     source: str,
     *,
-    format: Literal["folder", "csv", "tfds", "idx", "npz", "voc", "coco", "yolo", "masks"] | None = None,
+    format: Literal["folder", "csv", "tfds", "idx", "npz", "voc", "coco", "yolo", "masks", "records"] | None = None,
     target: Literal["label", "boxes", "mask"] | None = None,
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
@@ -58,7 +61,7 @@ def load(
     pictures come or go. Each class with two or more distinct pictures keeps at least one in train and one in val.
 
     Args:
-        source: a folder, a .csv or .npz file, "sample:<name>" or "tfds:<name>[/<config>]".
+        source: a folder, a .csv or .npz file, an archive or a URL of such, "sample:<name>", "tfds:<name>[/<config>]".
         format: how to read it; by default what is there decides.
         target: what to read about a picture; by default what the format is for. With label, boxes become the classes
             that occur in a picture.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfmap.datasets import folder, samples, tree
+from tfmap.datasets import archives, folder, records, remote, samples, tree
 from tfmap.datasets.listing import Listing, Target
 from tfmap.errors import InputError
 
@@ -20,10 +20,11 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "coco": ("boxes", "mask", "label"),
     "yolo": ("boxes", "mask", "label"),
     "masks": ("mask",),
+    "records": ("label", "boxes", "mask"),
 }
-_FOLDERS = ("folder", "idx", "voc", "masks")  # formats that are always a folder
+_FOLDERS = ("folder", "idx", "voc", "masks", "records")  # formats that are always a folder
 _SUFFIXES = {".csv": "csv", ".npz": "npz", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
-_EXPECTED = "a folder, a .csv, .npz, .json (COCO) or .yaml (YOLO) file"
+_EXPECTED = "a folder, a .csv, .npz, .json (COCO) or .yaml (YOLO) file, an archive or a URL of such"
 
 
 def read(
@@ -62,9 +63,12 @@ def read(
 
 
 def root(source: str) -> Path:
-    """The folder or file behind a name."""
+    """The file or folder behind a name, on this machine and unpacked."""
     scheme, _, name = source.partition(":")
-    return samples.folder(name) if scheme == "sample" else Path(source).expanduser()
+    if scheme == "sample":
+        return samples.folder(name)
+    path = remote.fetch(source) if remote.matches(source) else Path(source).expanduser()
+    return archives.unpack(path) if archives.matches(path) else path
 
 
 def detect(path: Path, columns: Columns) -> str:
@@ -81,6 +85,8 @@ def detect(path: Path, columns: Columns) -> str:
         )
     if not path.is_dir():
         return _of_file(path)
+    if records.matches(path):
+        return "records"
     readings = _of_folder(path, columns)
     if len(readings) > 1:
         raise InputError(
@@ -94,11 +100,20 @@ def _read_path(path: Path, format: str, target: Target | None, columns: Columns)
     from tfmap.datasets import arrays, coco, masks, voc, yolo
 
     _check_there(path, format)
+    if format == "records":
+        return _with_target(records.read(path), path, target)
     if format == "csv":
         return _read_csv(path, target, columns)
     if format in ("voc", "coco", "yolo"):
         return {"voc": voc, "coco": coco, "yolo": yolo}[format].read(path, target)
     return {"idx": arrays.read_idx, "npz": arrays.read_npz, "masks": masks.read, "folder": folder.read}[format](path)
+
+
+def _with_target(listing: Listing, path: Path, target: Target | None) -> Listing:
+    """Prepared pictures have what was prepared; only boxes and masks may be read as labels."""
+    if target in (None, "label", listing.target):
+        return listing
+    raise InputError(f"datasets.target is {target}, but {path} was prepared with {listing.target}.")
 
 
 def _read_csv(path: Path, target: Target | None, columns: Columns) -> Listing:

@@ -47,6 +47,7 @@ class Listing:
         findings: kind of finding -> lines.
         shards: paths of the files that a "record" lies in.
         faults: what makes `load` refuse the source although its pictures can be listed, such as an empty class folder.
+        digests: object (N,) of str, for records: what `scan` found when they were prepared.
     """
 
     kind: Literal["path", "encoded", "record", "pixels"]
@@ -64,6 +65,7 @@ class Listing:
     findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shards: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +82,7 @@ class Listing:
 
     def take(self, indices: np.ndarray) -> Listing:
         """The pictures at `indices`, in that order."""
-        names = ("images", "labels", "ids", "parts", "sizes")
+        names = ("images", "labels", "ids", "parts", "sizes", "digests")
         arrays = {name: getattr(self, name)[indices] for name in names if getattr(self, name) is not None}
         targets = {name: getattr(self, name).take(indices) for name in ("boxes", "masks") if getattr(self, name)}
         return replace(self, **arrays, **targets)

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tfmap import caches, pixels
+from tfmap.datasets import records
 from tfmap.datasets.listing import Listing
 from tfmap.errors import InputError
 from tfmap.runs import replacing
@@ -85,6 +86,10 @@ def scan(listing: Listing, source: str, workers: int | None = None, *, hashed: b
         raise InputError(f"datasets.workers must be at least 1, received {workers}.")
     if listing.kind == "pixels":
         return _run(partial(judge_array, hashed=hashed), listing.images, workers)
+    if listing.kind == "record" and not hashed:  # each was looked at when it was prepared
+        return [Verdict(digest, "") for digest in listing.digests]
+    if listing.kind == "record":
+        return _run(partial(judge_record, listing.shards), listing.images, workers)
     if listing.kind == "encoded":
         return _run(judge, listing.images, workers)
     return _scan_files(listing.images, source, judge_file, Verdict, workers)
@@ -113,6 +118,14 @@ def judge(data: bytes) -> Verdict:
 def judge_array(image: np.ndarray, *, hashed: bool = False) -> Verdict:
     """Look at the pixels of one picture."""
     return Verdict(digest(image.tobytes()), "", *pixels.examine_array(image, hashed=hashed))
+
+
+def judge_record(shards: Sequence[str], place: np.void) -> Verdict:
+    """Look at one record."""
+    try:
+        return judge(records.read_bytes(shards, place))
+    except OSError as error:
+        return Verdict("", error.strerror or str(error))
 
 
 def judge_file(path: str) -> Verdict:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.prepare.test_plan import shards_of
+from tests.prepare.test_shards import bytes_of
+from tfmap.datasets import load
+from tfmap.errors import InputError
+from tfmap.prepare import pool
+
+
+class Deadly:
+    """A mask reader that ends the process, as the system does where memory runs out."""
+
+    def __call__(self, item):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_processes_make_what_one_makes(tmp_path):
+    shards = shards_of(load("sample:trash"), shard_mb=1)
+    made = {}
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        out.mkdir()
+        made[workers] = sorted(pool.run(shards, out, workers), key=lambda one: one["shard"]["name"])
+    assert made[1] == made[2]
+    assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")
+    assert len(made[1]) == 7
+
+
+def test_shards_are_taken_a_few_ahead_only(tmp_path):
+    shards, taken = shards_of(load("sample:trash"), shard_mb=1), []
+
+    def one_by_one():
+        for shard in shards:
+            taken.append(shard)
+            yield shard
+
+    running = pool.run(one_by_one(), tmp_path, 2)
+    next(running)
+    assert len(taken) <= 3
+    assert len(list(running)) == len(shards) - 1
+
+
+def test_a_process_that_dies_is_told(annotated, tmp_path):
+    from dataclasses import replace
+
+    from tfmap.source import Masks
+
+    split = annotated.split("train")
+    deadly = replace(annotated, splits={"train": replace(split, masks=Masks(split.masks.items, Deadly()))})
+    with pytest.raises(InputError, match="a worker process died, perhaps .* Set prepare.workers to a smaller"):
+        list(pool.run(shards_of(deadly), tmp_path, 2))
