@@ -24,7 +24,7 @@ TARGETS: dict[str, tuple[Target, ...]] = {
 }
 _FOLDERS = ("folder", "idx", "voc", "masks", "records")  # formats that are always a folder
 _SUFFIXES = {".csv": "csv", ".npz": "npz", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
-_EXPECTED = "a folder, a .csv, .npz, .json (COCO) or .yaml (YOLO) file, an archive or a URL of such"
+_EXPECTED = "a folder, an archive, a URL, or a .csv, .npz, .json (COCO) or .yaml (YOLO) file"
 
 
 def read(

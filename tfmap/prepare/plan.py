@@ -141,9 +141,9 @@ def _verdicts(source: Source, workers: int | None) -> list[list[Verdict]]:
 
 def _judged(split: Split, row: int) -> Verdict:
     try:
-        return Verdict(content_digest(content(split, row)), bool(split.odd[row]), "")
+        return Verdict(content_digest(content(split, row)), "", bool(split.odd[row]))
     except OSError as error:
-        return Verdict("", False, str(error))
+        return Verdict("", str(error))
 
 
 def _root(source: Source) -> str:
