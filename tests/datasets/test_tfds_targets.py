@@ -123,7 +123,7 @@ def test_a_broken_prepared_folder(tmp_path):
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
 def test_a_shard_that_is_cut_short(data_dir, tmp_path, keep):
-    folder = shutil.copytree(f"{data_dir}/tissue/boxes/1.0.0", tmp_path / "boxes")
+    folder = shutil.copytree(f"{data_dir}/tissue/boxes/1.0.0", tmp_path / "boxes" / "1.0.0")
     (shard,) = folder.glob("*train.tfrecord*")
     shard.write_bytes(shard.read_bytes()[: int(shard.stat().st_size * keep)])
     with pytest.raises(InputError, match=f"datasets: {folder}: split train cannot be read: "):
