@@ -36,8 +36,9 @@ Pair = tuple[str, Path, Path]  # part, pictures, masks
 
 
 def matches(folder: Path) -> bool:
-    """Whether there are pictures and masks of the same names side by side."""
-    return any(_common(pictures, masks) for _, pictures, masks in _pairs(folder))
+    """Whether there are pictures and masks of the same names side by side, in folders that are not Pascal VOC's."""
+    own = folder / "SegmentationClass"
+    return any(_common(pictures, masks) for _, pictures, masks in _pairs(folder) if masks != own)
 
 
 def read(folder: Path) -> Listing:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfmap import pixels
@@ -54,15 +55,25 @@ def read(name: str, *, target: Target | None = None, data_dir: str | None = None
 
 
 def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    if tree.prepared(Path(name)):
+        return _from_folder(name)
     try:
-        return tfds.builder_from_directory(name) if tree.prepared(Path(name)) else tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         known = tfds.list_builders(with_community_datasets=False)
         raise InputError(
             f"datasets: TensorFlow Datasets has no data set {name!r}.{did_you_mean(name.split('/')[0], known)}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:  # an unknown config, or a prepared folder that is broken
+    except ValueError as error:  # an unknown config
         raise InputError(f"datasets: tfds:{name}: {str(error).splitlines()[0]}") from error
+
+
+def _from_folder(folder: str) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # its JSON files are read by three libraries, and each raises its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"datasets: tfds:{folder}: the folder cannot be read: {reason}") from error
 
 
 def _prepare(name: str, builder: tfds.core.DatasetBuilder, download: bool) -> None:
@@ -137,8 +148,12 @@ def _rows(builder: tfds.core.DatasetBuilder, split: str, image: str, key: str, e
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     decoders = {name: tfds.decode.SkipDecoding() for name in ([image, key] if encoded else [image])}
     data = builder.as_dataset(split=split, decoders=decoders, read_config=config, shuffle_files=False)
-    for index, row in enumerate(data.as_numpy_iterator()):
-        yield bytes(row[image]), row[key], f"{builder.name}/{split}#{index}"
+    try:
+        for index, row in enumerate(data.as_numpy_iterator()):
+            yield bytes(row[image]), row[key], f"{builder.name}/{split}#{index}"
+    except tf.errors.OpError as error:  # a shard that is cut short or damaged
+        reason = error.message.splitlines()[0]
+        raise InputError(f"datasets: {builder.data_dir}: split {split} cannot be read: {reason}") from error
 
 
 def _listing(rows: list[Row], parts: np.ndarray, classes: tuple[str, ...], labels: np.ndarray, **more: Any) -> Listing:

@@ -58,6 +58,8 @@ def read(path: Path, target: Target | None = None) -> Listing:
             found.add(picture, part)
             for line, values in rows or ():
                 _add_object(f"{label}, line {line}", values, place, target, found)
+    for folder in sorted({picture.parent for _, pictures in parts for picture in pictures}):
+        _skip_orphans(folder, found)
     if unlabelled:
         found.findings[UNLABELLED].append(f"{unlabelled} pictures of {path}")
     return found.listing(list(classes.values()), path, target=target or "boxes", unit="share")
@@ -150,6 +152,17 @@ def _label_file(picture: Path) -> Path:
     head, found, tail = name.rpartition(f"{os.sep}images{os.sep}")
     changed = f"{head}{os.sep}labels{os.sep}{tail}".removeprefix(f"{os.curdir}{os.sep}")
     return Path(changed if found else picture).with_suffix(".txt")
+
+
+def _skip_orphans(folder: Path, found: Annotations) -> None:
+    """List the label files of a folder of pictures that belong to none."""
+    labels = _label_file(folder / "x").parent
+    if not folder.is_dir() or not labels.is_dir():
+        return
+    stems = {picture.stem for picture in tree.pictures(folder)} | {Path(name).stem for name in _CLASS_FILES}
+    for label in tree.files(labels, ".txt"):
+        if label.stem not in stems:
+            found.skip(label, "is the label file of no picture")
 
 
 def _rows(label: Path, found: Annotations) -> list[tuple[int, list[str]]] | None:
