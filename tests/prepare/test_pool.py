@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-import signal
+from dataclasses import replace
 
 import pytest
 
@@ -10,13 +10,7 @@ from tests.prepare.test_shards import bytes_of
 from tfmap.datasets import load
 from tfmap.errors import InputError
 from tfmap.prepare import pool
-
-
-class Deadly:
-    """A mask reader that ends the process, as the system does where memory runs out."""
-
-    def __call__(self, item):
-        os.kill(os.getpid(), signal.SIGKILL)
+from tfmap.source import Masks
 
 
 def test_processes_make_what_one_makes(tmp_path):
@@ -46,11 +40,8 @@ def test_shards_are_taken_a_few_ahead_only(tmp_path):
 
 
 def test_a_process_that_dies_is_told(annotated, tmp_path):
-    from dataclasses import replace
-
-    from tfmap.source import Masks
-
     split = annotated.split("train")
-    deadly = replace(annotated, splits={"train": replace(split, masks=Masks(split.masks.items, Deadly()))})
+    # A reader of masks that ends the process, as the system does where memory runs out.
+    deadly = replace(annotated, splits={"train": replace(split, masks=Masks(split.masks.items, os._exit))})
     with pytest.raises(InputError, match="a worker process died, perhaps .* Set prepare.workers to a smaller"):
         list(pool.run(shards_of(deadly), tmp_path, 2))

@@ -77,9 +77,8 @@ def _mirror(store: fsspec.AbstractFileSystem, path: str, url: str, target: Path)
         raise FileNotFoundError(f"datasets: {url} does not exist, or is empty.")
     _check_names(url, wanted)
     state = target.with_name(f"{target.name}.json")
+    _tidy(target, wanted)
     held = {name: line for name, line in _read(state).items() if _is_whole(target / name, line)}
-    for name in set(_read(state)) - set(wanted):
-        (target / name).unlink(missing_ok=True)
     new = [name for name, line in wanted.items() if held.get(name) != line]
     try:
         for name in _fetched(store, root, target, new, wanted):
@@ -107,6 +106,16 @@ def _fetched(
         for count, name in enumerate(pool.map(get, names), 1):
             show(count)
             yield name
+
+
+def _tidy(target: Path, wanted: dict[str, list]) -> None:
+    """Remove what is not wanted, and folders that are empty then: a class folder without pictures is an error."""
+    for path in sorted(target.rglob("*"), reverse=True):  # what is in a folder before the folder
+        if not path.is_dir():
+            if str(path.relative_to(target)) not in wanted:
+                path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
 
 
 def _check_names(url: str, names: dict[str, list]) -> None:

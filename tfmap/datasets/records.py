@@ -171,6 +171,8 @@ def _shards(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _listing(folder: Path, manifest: dict[str, Any]) -> Listing:
     shards = _shards(manifest)
+    if not shards:
+        raise InputError(f"datasets: {folder / MANIFEST} is damaged: it names no shards. {_again(folder)}")
     for shard in shards:
         check_size(folder, shard)
     tables = [read_index(folder, shard) for shard in shards]
