@@ -22,7 +22,8 @@ def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "a.txt").write_text("path,label\n")
     with pytest.raises(
         InputError,
-        match=r"a.txt is no data set: expected a folder, an archive, a URL, or a .csv, .npz, .json \(COCO\) or .yaml \(YOLO\) file\.",
+        match=r"a.txt is no data set: expected a folder, an archive, a URL, or a .csv, .npz, .json \(COCO\) or .yaml "
+        r"\(YOLO\) file\.",
     ):
         load(str(tmp_path / "a.txt"))
 
