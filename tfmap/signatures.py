@@ -35,7 +35,7 @@ SECTIONS = {
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.
 _FILLED = {
     "pipeline": {"size", "channels", "training", "seed", "epoch", "epochs", "step"},
-    "augment": {"classes"},
+    "augment": {"classes", "point_pairs"},
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns
     "train": {"task", "augment", "pipeline", "seed", "callbacks"},
     "tune": {"config", "seed"},

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["build", "known_ops", "parse"]
 
 
-def build(ops: str = "", *, classes: int | None = None) -> Policy:
+def build(ops: str = "", *, classes: int | None = None, point_pairs: list | None = None) -> Policy:
     """Build the augmentation of a training batch.
 
     Args:
         ops: ops separated by "|", such as "rrc(0.3, 1)|flip|color(.4)|mixup(.2)"; empty changes nothing.
         classes: number of classes; needed where the policy mixes pictures whose labels are class indices.
+        point_pairs: rows of key points that exchange their names in a mirrored picture, such as [(1, 2)].
 
     Returns:
         Policy: call it with (batch, seed).
@@ -40,4 +41,4 @@ def build(ops: str = "", *, classes: int | None = None) -> Policy:
     calls = parse(ops)
     from tfmap.augment.policy import Policy
 
-    return Policy(calls, classes=classes)
+    return Policy(calls, classes=classes, point_pairs=point_pairs or ())

@@ -72,6 +72,11 @@ class Draw:
         self._drawn += 1
         return low + (high - low) * (ops.cast(self._table[row], "float32") * 2.0**-24)
 
+    def uniform_field(self, low: float, high: float, shape: tuple[int, ...]) -> Tensor:
+        """float32 (B, *shape) in [low, high): many numbers per picture at once."""
+        drawn = keras.random.randint((self.count, *shape), 0, 2**24, seed=self._seeds)
+        return low + (high - low) * (ops.cast(drawn, "float32") * 2.0**-24)
+
     def log_uniform(self, ratio: float) -> Tensor:
         """float32 (B,) in [1 / ratio, ratio), as likely above 1 as below."""
         return ops.exp(self.uniform(-math.log(ratio), math.log(ratio)))

@@ -5,9 +5,12 @@ returns, for a batch of B pictures:
 
 - geometry: float32 (B, 3, 3), a coordinate map      - colour: float32 (B, 3, 4), a colour map
 - erase: bool (B, H, W, 1), the pixels to wipe out   - mix: float32 (B, H, W, 1) or (B, 1, 1, 1), the share kept
+- projective: as geometry, with a perspective        - bend: warps.Bend, an elastic displacement
+- mosaic: tiles.Mosaic                               - paste: bool (B,), the pictures that get objects
 - shorthand: a policy string that stands for it
 
-U(a, b) is uniform and drawn anew for every picture. What a warp sees beyond the border is the picture mirrored there.
+U(a, b) is uniform and drawn anew for every picture. What a warp sees beyond the border is the picture mirrored there, or
+middle grey in a batch with boxes or points, where mirrored objects would be objects that nobody has marked.
 This file imports no Keras: `--help` and the check of a config read it.
 """
 
@@ -21,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfmap.augment.draws import Draw
+    from tfmap.augment.tiles import Mosaic
+    from tfmap.augment.warps import Bend
 
 Tensor = Any
 Bound = float | str  # a number, or the name of an earlier argument
@@ -111,6 +116,24 @@ def shear(draw: Draw, degrees: float = 10.0) -> Tensor:
     return draw.maps.shear(draw.uniform(-angle, angle), draw.uniform(-angle, angle), draw.size)
 
 
+@op("projective", distortion=(0, 0.4))
+def perspective(draw: Draw, distortion: float = 0.2) -> Tensor:
+    """Look at the picture aslant: its corners move inwards by U(0, distortion / 2) of each side, drawn apart;
+    distortion in [0, 0.4]."""
+    # Not above 0.4: from 0.47 on the horizon of the steepest draw comes into view, and behind it there is nothing.
+    return draw.maps.perspective(draw.uniform_field(0.0, distortion / 2, (4, 2)), draw.size)
+
+
+@op("bend", alpha=(0, 0.4), cells=(1, 16))
+def elastic(draw: Draw, alpha: float = 0.2, cells: float = 4.0) -> Bend:
+    """Bend the picture that the other geometric ops give, wherever this stands among them: the points of a grid of
+    `cells` cells a side, in [1, 16], move by U(-alpha, alpha) of a cell, alpha in [0, 0.4], and all others smoothly."""
+    from tfmap.augment.warps import Bend, control_points
+
+    side = control_points(cells)
+    return Bend(draw.uniform_field(-alpha, alpha, (2, side, side)), cells)
+
+
 @op("colour", factor=(0, 1))
 def brightness(draw: Draw, factor: float = 0.2) -> Tensor:
     """Multiply values by U(1 - factor, 1 + factor), factor in [0, 1]."""
@@ -169,3 +192,19 @@ def mix(draw: Draw, mixup_alpha: float = 0.2, cutmix_alpha: float = 1.0) -> Tens
     """For each picture either mixup(mixup_alpha) or cutmix(cutmix_alpha), by toss of a coin; both in [0.01, 100]."""
     coin = draw.floats(draw.chance(0.5))[:, None, None, None]
     return coin * mixup(draw, mixup_alpha) + (1.0 - coin) * cutmix(draw, cutmix_alpha)
+
+
+@op("mosaic", p=(0, 1))
+def mosaic(draw: Draw, p: float = 0.5) -> Mosaic:
+    """Put each picture and the three before it in the batch around a point, drawn in the middle half of both sides,
+    with probability p in [0, 1]; labels follow the pixels."""
+    from tfmap.augment.tiles import Mosaic
+
+    return Mosaic(draw.uniform_field(0.25, 0.75, (2,)) * draw.floats(draw.size), draw.chance(p), draw.size)
+
+
+@op("paste", p=(0, 1))
+def copy_paste(draw: Draw, p: float = 0.5) -> Tensor:
+    """Paste the objects of the one before it in the batch (mask above 0 and not 255) into each picture, with
+    probability p in [0, 1]; needs masks; labels follow the pixels."""
+    return draw.chance(p)
