@@ -99,4 +99,3 @@ def outline(boxes: Tensor, steps: int = 1) -> Tensor:
 def around(points: Tensor) -> Tensor:
     """The smallest boxes that hold sets of P points, float32 (..., P, 2) -> (..., 4)."""
     return ops.concatenate([ops.min(points, axis=-2), ops.max(points, axis=-2)], axis=-1)
-
