@@ -165,8 +165,8 @@ def test_one_channel_and_a_batch_of_any_size(batch):
         (
             "flip|cutmix|mosaic",
             {"points": np.zeros((8, 1, 3), "float32")},
-            r"augment: cutmix, mosaic makes one picture of several, and key points cannot say whose they are\. Leave it "
-            r"out for this batch\.",
+            r"augment: cutmix, mosaic makes one picture of several, and key points cannot say whose they are\. Leave "
+            r"it out for this batch\.",
         ),
         (
             "flip",

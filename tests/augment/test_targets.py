@@ -199,16 +199,13 @@ def test_mixup_keeps_boxes_that_show_and_the_mask_of_the_larger_share():
     np.testing.assert_array_equal(new["boxes"][:, 1][share >= targets.KEEP], [BOX] * (share >= targets.KEEP).sum())
 
 
-EVERYTHING = "rrc(.3)|flip|rotate(30)|perspective|elastic|erase(.5)|copy_paste|mosaic|mix"
-
-
-def test_one_seed_is_one_result_in_eager_graph_and_xla():
+@pytest.mark.parametrize("ops", ["rotate(30)|perspective|elastic|erase(.5)", "copy_paste|mosaic|mix"])
+def test_one_seed_is_one_result_in_eager_graph_and_xla(ops):
     batch = scene(count=6)
     del batch["points"]
     tensors = {key: tf.constant(value) for key, value in {**batch, "weight": np.ones(6, "float32")}.items()}
-    policy = augment.build(EVERYTHING, classes=4)
+    policy = augment.build(ops, classes=4)
     first = policy(tensors, SEED)
-    assert first["boxes"].shape == (6, 3 * 2 * 4 * 2, 4)
     for made in (
         tf.function(policy)(tensors, tf.constant(SEED)),
         tf.function(policy, jit_compile=True)(tensors, tf.constant(SEED)),
@@ -222,7 +219,7 @@ def test_one_seed_is_one_result_in_eager_graph_and_xla():
 
 
 def test_the_input_is_left_alone():
-    batch = scene(count=4)
+    batch = scene(count=2)
     before = {key: value.copy() for key, value in batch.items()}
     run("rotate(30)|erase(1)", batch)
     for key, value in before.items():

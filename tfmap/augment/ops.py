@@ -9,8 +9,8 @@ returns, for a batch of B pictures:
 - mosaic: tiles.Mosaic                               - paste: bool (B,), the pictures that get objects
 - shorthand: a policy string that stands for it
 
-U(a, b) is uniform and drawn anew for every picture. What a warp sees beyond the border is the picture mirrored there, or
-middle grey in a batch with boxes or points, where mirrored objects would be objects that nobody has marked.
+U(a, b) is uniform and drawn anew for every picture. What a warp sees beyond the border is the picture mirrored there;
+in a batch with boxes or points it is middle grey, because a mirrored object would be one that nobody has marked.
 This file imports no Keras: `--help` and the check of a config read it.
 """
 
