@@ -10,6 +10,7 @@ Everything is a mapping. The files stand in the order in which data moves:
     train       model + batches             -> trained model + run folder
     evaluate    model or .tflite + data     -> metrics, confusion matrix, curves, worst mistakes
     tune        search space                -> best config + trial table
+    compare     values of a setting         -> what each is worth, over several seeds
     compress    model                       -> smaller model
     export      model                       -> .tflite with metadata
     verify      model vs file               -> tensors, task metric, dtypes, size, latency
@@ -31,7 +32,7 @@ _FUNCTIONS = {
     "InputError": ("tfmap.errors", "InputError"),
 }
 _STAGES = {
-    *("datasets", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune"),
+    *("datasets", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune", "compare"),
     *("compress", "export", "verify", "report", "predict", "demo"),
 }
 

@@ -27,6 +27,7 @@ SECTIONS = {
     "model": ("tfmap.tasks.classification", "build"),
     "train": ("tfmap.train", "fit"),
     "tune": ("tfmap.tune", "search"),
+    "compare": ("tfmap.compare", "compare"),
     "compress": ("tfmap.compress", "compress"),
     "export": ("tfmap.export", "tflite"),
     "verify": ("tfmap.verify", "verify"),
@@ -39,6 +40,7 @@ _FILLED = {
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns
     "train": {"task", "augment", "pipeline", "seed", "callbacks"},
     "tune": {"config", "seed"},
+    "compare": {"config", "seed"},
     "compress": {"task", "augment", "pipeline", "seed"},
     "export": {"task", "seed"},
     "verify": {"task"},
