@@ -1,4 +1,16 @@
-"""A parsed policy at work: draw once per picture, multiply the maps, touch the pixels once."""
+"""A parsed policy at work: draw once per picture, multiply the maps, touch the pixels once.
+
+The kinds of ops run in a fixed order, wherever they stand in the string; order matters among the ops of one kind:
+
+    geometry    3x3 coordinate maps, multiplied -> one warp
+    colour      3x4 colour maps, multiplied -> one colour product
+    tone        functions of one value, composed -> one table, one look-up
+    filter      pictures with their neighbours: sharpness, blur, jpeg
+    blend       several policies on the same picture, blended (AugMix)
+    noise       a number for every pixel
+    erase       rectangles
+    mix         across pictures, labels too
+"""
 
 from __future__ import annotations
 
@@ -8,18 +20,15 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from tfmap import maps
 from tfmap.augment.compiled import compiled
 from tfmap.augment.draws import Draw
 from tfmap.augment.grammar import Call
-from tfmap.augment.pixels import planes, recolour, warp
+from tfmap.augment.selection import leaves, steps
+from tfmap.augment.stages import of, touched
 from tfmap.errors import InputError
 
 Tensor = Any
 Batch = Mapping[str, Any]
-
-_ERASED = 128.0  # middle grey: close to zero after every usual normalisation
-
 
 class Policy:
     """The augmentation of a training batch; made by `tfmap.augment.build`.
@@ -37,7 +46,7 @@ class Policy:
     def __init__(self, calls: tuple[Call, ...], *, classes: int | None = None) -> None:
         self.calls = calls
         self.classes = classes
-        self.mixes_labels = bool(self._of("mix"))
+        self.mixes_labels = bool(self._names("mix"))
         self._compiled = compiled(self._apply)
 
     def __call__(self, batch: Batch, seed: Tensor | tuple[int, int]) -> dict[str, Any]:
@@ -69,32 +78,12 @@ class Policy:
         """All ops on the tensors that they touch; one XLA function under TensorFlow."""
         image = batch["image"]
         draw = Draw(seed, image)
-        pixels = self._touch(image, draw)
-        for call in self._of("erase"):
-            pixels = ops.where(call.function(draw, **call.arguments), _ERASED, pixels)
-        mixed = {**batch, "image": pixels}
-        for call in self._of("mix"):
-            mixed = _mix(mixed, call.function(draw, **call.arguments))
+        taken = steps(self.calls, draw)
+        mixed = {**batch, "image": ops.stack(touched(image, taken, draw), axis=-1)}
+        for step in of("mix", taken):
+            share = step.drawn(draw)
+            mixed = _mix(mixed, step.where_active(share, ops.ones_like(share)))
         return {**mixed, "image": _as_dtype(mixed["image"], image.dtype)}
-
-    def _touch(self, image: Tensor, draw: Draw) -> Tensor:
-        """The one warp and the one colour product: float32 (B, H, W, C), 0..255."""
-        if geometry := self._of("geometry"):
-            matrix = maps.identity(draw.count)
-            for call in geometry:
-                matrix = maps.compose(matrix, call.function(draw, **call.arguments))
-            channels = warp(image, matrix)
-        else:
-            channels = planes(image)
-        if colours := self._of("colour"):
-            colour = maps.colour_identity(draw.count)
-            for call in colours:
-                colour = maps.compose_colours(colour, call.function(draw, **call.arguments))
-            channels = recolour(channels, colour)
-        return ops.clip(ops.stack(channels, axis=-1), 0.0, 255.0)
-
-    def _of(self, kind: str) -> list[Call]:
-        return [call for call in self.calls if call.kind == kind]
 
     def _shares(self, label: Tensor) -> Tensor:
         """Labels as float32 (B, K)."""
@@ -115,7 +104,7 @@ class Policy:
         shape = tuple(batch["image"].shape)
         if len(shape) != 4 or None in shape[1:]:
             raise InputError(f"augment: image must be (B, H, W, C) with known H, W and C, received shape {shape}.")
-        if self._of("colour") and shape[3] != 3:
+        if self._names("colour") and shape[3] != 3:
             raise InputError(f"augment: {self._names('colour')} needs 3 channels, received image of shape {shape}.")
         unmoved = [key for key in ("boxes", "mask") if key in batch]
         if unmoved and self._names("geometry", "erase", "mix"):
@@ -125,7 +114,7 @@ class Policy:
             )
 
     def _names(self, *kinds: str) -> str:
-        return ", ".join(call.name for call in self.calls if call.kind in kinds)
+        return ", ".join(dict.fromkeys(call.name for call in leaves(self.calls) if call.kind in kinds))
 
 
 def _mix(batch: dict[str, Tensor], share: Tensor) -> dict[str, Tensor]:
