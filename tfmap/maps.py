@@ -45,6 +45,16 @@ def rotation(angle: Tensor, size: Size) -> Tensor:
     return _about_centre(cos, sin, -sin, cos, size)
 
 
+def quarter_turn(quarters: Tensor, size: Size) -> Tensor:
+    """Turn by `quarters` (0 to 3) times 90 degrees, counter-clockwise for the viewer, to the letter: no sine is rounded.
+
+    A picture that is no square is stretched to its own frame.
+    """
+    turned = [ops.cast(ops.equal(quarters, number), "float32") for number in range(4)]
+    cos, sin = turned[0] - turned[2], turned[1] - turned[3]
+    return _about_centre(cos, sin * (size[0] / size[1]), -sin * (size[1] / size[0]), cos, size)
+
+
 def zoom(factor: Tensor, size: Size) -> Tensor:
     """Magnify about the centre: 2 shows everything twice as large, 0.5 half as large."""
     return _about_centre(1.0 / factor, 0.0 * factor, 0.0 * factor, 1.0 / factor, size)

@@ -4,9 +4,12 @@
     batch = policy(batch, seed=(0, step))
 
 The string is parsed once, with literals only. At each call every picture draws its own numbers, its coordinate maps are
-multiplied into one and its colour maps into one, and the pixels are touched once: one warp, one colour product, then
-`erase`, then the ops across pictures (`mixup`, `cutmix`, `mix`). Order matters among the ops of one kind; the kinds
-keep this order wherever they stand in the string.
+multiplied into one and its colour maps into one, and the pixels are touched once: one warp, one colour product, one
+table of tones, then the few ops that see neighbours or other pictures. Order matters among the ops of one kind; the
+kinds keep the order of `policy.STAGES` wherever they stand in the string.
+
+    "flip|maybe(.2, grey)|pick(2, rotate(9), posterise, equalise|hue)"     per picture: selection
+    "flip|randaugment(2, 9)", "trivialaugment", "autoaugment('imagenet')"   published policies, in the same strings
 
 This file imports no Keras, so that a typo in a policy is found in milliseconds.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tfmap.augment import pixel_ops, policies  # noqa: F401 (they register their ops)
 from tfmap.augment.grammar import parse
 from tfmap.augment.ops import known_ops
 

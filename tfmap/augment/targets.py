@@ -25,7 +25,12 @@ IGNORED = 255
 _PIECES = 8
 
 
-def warped(targets: Mapping[str, Tensor], warp: Warp, sources: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+def warped(
+    targets: Mapping[str, Tensor],
+    warp: Warp,
+    sources: tuple[Tensor, Tensor],
+    point_pairs: Sequence[tuple[int, int]] = (),
+) -> dict[str, Tensor]:
     """The targets of warped pictures.
 
     Boxes become the smallest boxes around their moved corners (under a bend: their moved edges), so a turned box grows.
@@ -35,12 +40,15 @@ def warped(targets: Mapping[str, Tensor], warp: Warp, sources: tuple[Tensor, Ten
         targets: "boxes" with "classes", "points", "mask", whichever are there.
         warp: what moved the pictures.
         sources: `warp.sources()`.
+        point_pairs: rows of key points that exchange their names in a mirrored picture, such as [(1, 2)].
     """
     found = {}
     if "boxes" in targets:
         found |= _moved_boxes(targets["boxes"], targets["classes"], warp)
     if "points" in targets:
-        found["points"] = _inside(warp.follow(targets["points"][..., :2]), targets["points"][..., 2:], warp.size)
+        points = targets["points"]
+        moved = _inside(warp.follow(points[..., :2]), points[..., 2:], warp.size)
+        found["points"] = _renamed(moved, point_pairs, warp.mirrors()) if point_pairs else moved
     if "mask" in targets:
         found["mask"] = _nearest(targets["mask"], *sources)
     return found
@@ -78,14 +86,8 @@ def _nearest(mask: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return ops.where(inside, ops.take(ops.reshape(mask, (-1,)), place, axis=0), IGNORED)
 
 
-def swapped(points: Tensor, pairs: Sequence[tuple[int, int]], mirrored: Tensor) -> Tensor:
-    """Key points of mirrored pictures under their new names: a left eye is a right one in a mirror.
-
-    Args:
-        points: float32 (B, N, 3).
-        pairs: rows that exchange their names, such as [(1, 2)].
-        mirrored: bool (B,).
-    """
+def _renamed(points: Tensor, pairs: Sequence[tuple[int, int]], mirrored: Tensor) -> Tensor:
+    """Key points of mirrored pictures under their new names: a left eye is a right one in a mirror."""
     order = list(range(points.shape[1]))
     for one, other in pairs:
         order[one], order[other] = other, one
@@ -99,9 +101,8 @@ def hidden(targets: Mapping[str, Tensor], wiped: Tensor) -> dict[str, Tensor]:
 
     Args:
         targets: as in `warped`.
-        wiped: bool (B, H, W, 1).
+        wiped: bool (B, H, W).
     """
-    wiped = wiped[..., 0]
     share = 1.0 - ops.cast(wiped, "float32")
     found = {}
     if "boxes" in targets:

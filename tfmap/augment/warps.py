@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +24,16 @@ class Bend:
     """A smooth displacement of the points of the output, by a uniform cubic B-spline.
 
     Attributes:
-        control: float32 (B, 2, G, G): displacements (y, x) of the control points in cells, G = ceil(cells) + 3.
-        cells: cells along each side of the picture.
+        control: float32 (B, 2, G + 3, G + 3): displacements (y, x) of the points of a grid of G cells a side, and of
+            one row before and two rows behind, in cells.
     """
 
     control: Tensor
-    cells: float
+
+    @property
+    def cells(self) -> int:
+        """Cells along each side of the picture, G."""
+        return self.control.shape[-1] - 3
 
     def dense(self, size: maps.Size) -> tuple[Tensor, Tensor]:
         """Displacement of every pixel: along y and along x, float32 (B, H, W) in pixels."""
@@ -95,12 +98,7 @@ class Warp:
         return ops.sum(a * ops.cross(b, c), axis=-1) < 0
 
 
-def control_points(cells: float) -> int:
-    """Control points along a side that have a say inside the picture."""
-    return math.ceil(cells) + 3
-
-
-def _basis(position: Tensor, cells: float) -> Tensor:
-    """Weights of the control points -1, 0, 1, ... at positions (...,) in cells, float32 (..., G)."""
-    distance = ops.abs(position[..., None] - (ops.arange(control_points(cells), dtype="float32") - 1.0))
+def _basis(position: Tensor, cells: int) -> Tensor:
+    """Weights of the control points -1, 0, 1, ... at positions (...,) in cells, float32 (..., G + 3)."""
+    distance = ops.abs(position[..., None] - (ops.arange(cells + 3, dtype="float32") - 1.0))
     return (ops.maximum(2.0 - distance, 0.0) ** 3 - 4.0 * ops.maximum(1.0 - distance, 0.0) ** 3) / 6.0
