@@ -41,14 +41,26 @@ def read(source: str | bytes, channels: int = 3, at_least: tuple[int, int] | Non
     Raises:
         OSError: the file is missing, truncated or no picture. Pillow's plugins may raise other errors too.
     """
+    return read_reduced(source, channels, at_least)[0]
+
+
+def read_reduced(
+    source: str | bytes, channels: int = 3, at_least: tuple[int, int] | None = None
+) -> tuple[np.ndarray, int, tuple[int, int]]:
+    """As `read`; also what a JPEG was shrunk by while it was decoded.
+
+    Returns:
+        uint8 (h, w, channels); 1, 2, 4 or 8; and the (height, width) of the picture, upright, before that.
+    """
     with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        if at_least is not None:
-            swapped = image.getexif().get(_ORIENTATION, 1) >= 5
-            image.draft(None, at_least if swapped else at_least[::-1])
+        swapped = image.getexif().get(_ORIENTATION, 1) >= 5
+        whole = image.size if swapped else image.size[::-1]
+        drafted = None if at_least is None else image.draft(None, at_least if swapped else at_least[::-1])
+        ratio = 1 if drafted is None else round((whole[0] if swapped else whole[1]) / drafted[1][2])
         image = ImageOps.exif_transpose(image)
         image = _eight_bits(image)
         image = _opaque(image).convert("RGB" if channels == 3 else "L")
-    return np.array(image, np.uint8).reshape(image.height, image.width, channels)
+    return np.array(image, np.uint8).reshape(image.height, image.width, channels), ratio, whole
 
 
 def examine(data: bytes) -> bool:

@@ -207,11 +207,12 @@ import time
 tf.keras.utils.set_random_seed(0)
 tf.config.experimental.enable_op_determinism()
 split = datasets.load("sample:trash").split("val").take(np.arange(96))
-def slow(image, size):
+def slow(example, size):
     def wait(x):
         time.sleep(0.1)
         return x
-    return tf.ensure_shape(tf.numpy_function(wait, [prepare(image, size)], tf.uint8, stateful=False), (*size, 3))
+    image = tf.numpy_function(wait, [prepare(example, size)["image"]], tf.uint8, stateful=False)
+    return {"image": tf.ensure_shape(image, (*size, 3))}
 options = tf.data.Options()
 options.threading.private_threadpool_size = 16
 data = pipeline.batches(split, size=(8, 8), prepare=slow, batch_size=4, workers=8, cache="none").with_options(options)

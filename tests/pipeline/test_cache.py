@@ -8,6 +8,7 @@ import pytest
 
 from tfmap import pipeline
 from tfmap.pipeline import cache
+from tfmap.pipeline.reader import Reader
 from tfmap.tasks.classification import prepare
 
 SIZE = (24, 32)
@@ -74,15 +75,15 @@ def test_a_disk_cache_that_was_cut_short_is_made_anew(copies, filled, tmp_path, 
     first = read(copies, "disk")
     (folder,) = (tmp_path / "cache" / "pixels").iterdir()
     os.remove(folder / "ok.npy")
-    (folder / "pictures.npy").write_bytes(b"cut")
+    (folder / "image.npy").write_bytes(b"cut")
     monkeypatch.setattr(cache, "_MADE", {})
     np.testing.assert_array_equal(read(copies, "disk")["image"], first["image"])
     assert len(filled) == 2
 
 
 def test_another_prepare_is_another_cache(split):
-    def upside_down(image, size):
-        return prepare(image, size)[::-1]
+    def upside_down(example, size):
+        return {"image": prepare(example, size)["image"][::-1]}
 
     for kind in ("memory", "disk"):
         np.testing.assert_array_equal(
@@ -99,7 +100,7 @@ def test_a_lost_file_does_not_count_in_a_cache(copies, kind):
 
 
 def test_auto_is_none_where_it_does_not_fit(split, filled):
-    assert 0.1 < cache.megabytes(split, SIZE, 3) < 1
+    assert 0.1 < cache.megabytes(split, Reader(split, SIZE, 3, prepare)) < 1
     read(split, "auto", cache_limit_mb=0)
     read(split, "auto", training=True, epochs=1, crop=[0.5, 1.0])
     assert filled == []
@@ -109,7 +110,7 @@ def test_auto_is_none_where_it_does_not_fit(split, filled):
 
 def test_a_cache_goes_with_its_split(files, path_split):
     split = path_split(files[:8])
-    cache.cached(split, SIZE, 3, prepare, "memory")
+    cache.cached(split, Reader(split, SIZE, 3, prepare), (SIZE, 3, prepare, None), "memory")
     assert len(cache._MADE) == 1
     del split
     gc.collect()  # TensorFlow's functions stand in cycles

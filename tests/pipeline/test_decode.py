@@ -29,22 +29,22 @@ def difference(a, b):
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 40}, {"subsampling": 0}], ids=str)
 def test_jpeg_is_close_to_pillow(picture, options):
     data = encoded(picture, **options)
-    image = decode.decode(data, size=(300, 400), channels=3)
+    image = decode.decode(data, size=(300, 400), channels=3).image
     assert difference(image, Image.open(io.BytesIO(data.numpy()))) < 1.5
 
 
 def test_grey_jpeg_and_one_channel(picture):
-    grey = decode.decode(encoded(picture.convert("L")), size=(300, 400), channels=3)
+    grey = decode.decode(encoded(picture.convert("L")), size=(300, 400), channels=3).image
     assert grey.shape == (300, 400, 3)
     assert difference(grey[..., 0], grey[..., 2]) == 0
-    one = decode.decode(encoded(picture), size=(300, 400), channels=1)
+    one = decode.decode(encoded(picture), size=(300, 400), channels=1).image
     assert one.shape == (300, 400, 1)
     assert difference(one[..., 0], picture.convert("L")) < 1
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_png_is_what_pillow_reads(picture, mode):
-    image = decode.decode(encoded(picture.convert(mode), "PNG"), size=(30, 40), channels=3)
+    image = decode.decode(encoded(picture.convert(mode), "PNG"), size=(30, 40), channels=3).image
     np.testing.assert_array_equal(image, np.asarray(picture.convert(mode).convert("RGB")))
 
 
@@ -62,7 +62,7 @@ def test_png_is_what_pillow_reads(picture, mode):
     ],
 )
 def test_a_large_jpeg_is_decoded_smaller_but_not_below_the_target(picture, size, shape):
-    image = decode.decode(encoded(picture), size=size, channels=3)
+    image = decode.decode(encoded(picture), size=size, channels=3).image
     assert image.shape == (*shape, 3)
     assert difference(image, picture.resize(shape[::-1], Image.Resampling.BOX)) < 3
 
@@ -73,7 +73,7 @@ def test_a_window_is_the_part_it_names(picture, format, size):
     def window(_):
         return tf.constant([80, 160, 200, 104])
 
-    image = decode.decode(encoded(picture, format), size=size, channels=3, window=window)
+    image = decode.decode(encoded(picture, format), size=size, channels=3, window=window).image
     part = picture.crop((160, 80, 264, 280)).resize(image.shape[1::-1], Image.Resampling.BOX)
     assert image.shape[0] >= size[0]
     assert image.shape[1] >= size[1]
@@ -115,4 +115,4 @@ def test_channels_are_matched(photo):
 
 def test_broken_bytes_are_an_error():
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decode.decode(tf.constant(b"no picture"), size=(10, 10), channels=3)
+        decode.decode(tf.constant(b"no picture"), size=(10, 10), channels=3).image

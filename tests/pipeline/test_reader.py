@@ -15,14 +15,18 @@ from PIL import Image
 from tfmap import pipeline, pixels
 from tfmap.errors import InputError
 from tfmap.source import Split
-from tfmap.tasks.classification import prepare as resize
+from tfmap.tasks.classification import prepare
 
 SIZE = (32, 40)
 
 
+def resize(image, size):
+    return prepare({"image": tf.constant(image)}, size)["image"]
+
+
 def read(split, **options):
     """All pictures of a split, and their weights, in order."""
-    options = {"size": SIZE, "prepare": resize, "batch_size": 8, "cache": "none"} | options
+    options = {"size": SIZE, "prepare": prepare, "batch_size": 8, "cache": "none"} | options
     batches = [{key: value.numpy() for key, value in b.items()} for b in pipeline.batches(split, **options)]
     count = len(split)
     return tuple(np.concatenate([batch[key] for batch in batches])[:count] for key in ("image", "weight"))
@@ -126,7 +130,7 @@ def test_a_file_that_breaks_after_loading_does_not_count(copies, before, caplog,
 
 def test_training_goes_on_without_a_lost_file(copies):
     os.remove(copies.images[11])
-    options = {"size": SIZE, "prepare": resize, "batch_size": 10, "epochs": 2, "cache": "none"}
+    options = {"size": SIZE, "prepare": prepare, "batch_size": 10, "epochs": 2, "cache": "none"}
     made = list(pipeline.batches(copies, training=True, **options))
     rows, weights = (np.concatenate([batch[key] for batch in made]) for key in ("label", "weight"))
     assert len(rows) == 100
@@ -146,7 +150,7 @@ def test_all_files_lost_is_a_clear_error_and_no_hang(copies, batch_size, cache):
         pipeline.clear_errors(),
     ):
         for _ in pipeline.batches(
-            copies, size=SIZE, prepare=resize, training=cache == "none", batch_size=batch_size, cache=cache
+            copies, size=SIZE, prepare=prepare, training=cache == "none", batch_size=batch_size, cache=cache
         ):
             pass
     assert time.monotonic() - start < 30

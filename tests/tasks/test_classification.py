@@ -45,7 +45,7 @@ def test_spec_is_the_batch_contract():
 
 
 def test_prepare_resizes_like_bilinear_sampling(photo):
-    small = np.asarray(task.prepare(photo, (40, 56)))
+    small = np.asarray(task.prepare({"image": photo}, (40, 56))["image"])
     assert small.shape == (40, 56, 3)
     assert small.dtype == np.uint8
     # the centre of an output pixel lies at (i + 0.5) * scale - 0.5 of the input
@@ -57,7 +57,7 @@ def test_prepare_resizes_like_bilinear_sampling(photo):
 
 
 def test_prepare_leaves_a_picture_of_the_right_size_alone(photo):
-    np.testing.assert_array_equal(np.asarray(task.prepare(photo, photo.shape[:2])), photo)
+    np.testing.assert_array_equal(np.asarray(task.prepare({"image": photo}, photo.shape[:2])["image"]), photo)
 
 
 @given(st.integers(2, 9), st.floats(0, 0.9))
@@ -136,7 +136,7 @@ def test_build_is_an_ordinary_functional_model(model):
 
 
 def test_build_takes_pixels_and_gives_probabilities(model, photo):
-    batch = np.asarray(task.prepare(photo, (64, 64)))[None].astype("float32")
+    batch = np.asarray(task.prepare({"image": photo}, (64, 64))["image"])[None].astype("float32")
     found = np.asarray(model(batch))
     np.testing.assert_allclose(found.sum(), 1, rtol=1e-5)
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.pipeline import cache as caching
-from tfmap.pipeline import order
+from tfmap.pipeline import order, settings
 from tfmap.pipeline.reader import Reader, lost
 from tfmap.source import Split
 
@@ -41,6 +41,7 @@ def batches(
     cache: Literal["auto", "none", "memory", "disk"] = "auto",
     cache_limit_mb: int = 1024,
     workers: int | None = None,
+    max_boxes: int | None = None,
 ) -> tf.data.Dataset:
     """Batches of a split.
 
@@ -53,8 +54,8 @@ def batches(
     Args:
         split: N pictures.
         size: (H, W) of the model's input.
-        prepare: (image uint8 (h, w, C), size) -> uint8 (H, W, C), in TensorFlow ops (AutoGraph is off); the task's
-            resize.
+        prepare: (example, size) -> example of that size, in TensorFlow ops (AutoGraph is off); the task's resize. An
+            example is a dict of image uint8 (h, w, C), boxes float32 (n, 4) and mask uint8; see `tfmap.pipeline.fit`.
         channels: C of the model's input, 3 or 1.
         training: shuffled and endless, or in order and once.
         batch_size: pictures in a batch, B.
@@ -68,22 +69,25 @@ def batches(
             memory where they fit in cache_limit_mb and there is no crop.
         cache_limit_mb: what "auto" may take per split, in MB.
         workers: batches read at the same time; by default one per CPU core, at most 16.
+        max_boxes: boxes kept of a picture, the largest; by default the most that a picture of the split has.
 
     Returns:
         tf.data.Dataset: of dicts. image uint8 (B, H, W, C), 0..255; label int32 (B,) or float32 (B, K); weight float32
-        (B,), 1 or 0; and, in evaluation, id string (B,), empty where the batch was filled up.
+        (B,), 1 or 0; in evaluation id string (B,), empty where the batch was filled up; and, where the split has them
+        and `prepare` gives them back, boxes float32 (B, M, 4) and classes int32 (B, M), or mask int32 (B, H, W). Crowd
+        boxes are in no batch; a crop drops boxes of which less than a quarter is left.
 
     Raises:
         InputError: a setting is out of range, or the split is smaller than one training batch.
     """
     size = (int(size[0]), int(size[1]))
-    _check(split, size, channels, batch_size, epoch, step, epochs, workers)
-    crop = _checked_crop(crop, cache) if training else None
-    kind = _cache_kind(cache, crop, caching.megabytes(split, size, channels), cache_limit_mb)
-    if kind == "none":
-        read = Reader(split, size, channels, prepare, crop, seed)
-    else:
-        read = caching.cached(split, size, channels, prepare, kind, workers)
+    settings.check(split, size, channels, batch_size, epoch, step, epochs, workers, max_boxes)
+    crop = settings.checked_crop(crop, cache) if training else None
+    read = Reader(split, size, channels, prepare, crop, seed, max_boxes)
+    if cache == "auto":
+        cache = "memory" if crop is None and caching.megabytes(split, read) <= cache_limit_mb else "none"
+    if cache != "none":
+        read = caching.cached(split, read, (size, channels, prepare, max_boxes), cache, workers)
     if training:
         first = epoch * steps_per_epoch(split, batch_size) + step
         last = tf.int64.max if epochs is None else (epoch + epochs) * steps_per_epoch(split, batch_size)
@@ -123,15 +127,17 @@ def clear_errors() -> Iterator[None]:
 
 
 def _labelled(split: Split, *, with_id: bool) -> Callable:
-    """(rows, image, ok) -> batch."""
+    """(rows, pictures, ok) -> batch."""
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
         ids = tf.constant(split.ids.tolist()) if with_id else None
 
     @tf.autograph.experimental.do_not_convert
-    def batch(rows: tf.Tensor, image: tf.Tensor, ok: tf.Tensor) -> dict[str, tf.Tensor]:
+    def batch(rows: tf.Tensor, pictures: dict[str, tf.Tensor], ok: tf.Tensor) -> dict[str, tf.Tensor]:
         at = tf.maximum(rows, 0)
-        made = {"image": image, "label": tf.gather(labels, at), "weight": tf.cast(ok, tf.float32)}
+        made = {**pictures, "label": tf.gather(labels, at), "weight": tf.cast(ok, tf.float32)}
+        if "mask" in made:
+            made["mask"] = tf.cast(made["mask"], tf.int32)
         return made | {"id": tf.where(rows >= 0, tf.gather(ids, at), "")} if with_id else made
 
     return batch
@@ -142,43 +148,3 @@ def _options() -> tf.data.Options:
     # Every worker can compute any batch, so each takes its share of the elements; there are no files to deal out.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options
-
-
-def _cache_kind(cache: str, crop: tuple[float, float] | None, needed_mb: float, limit_mb: int) -> str:
-    if cache != "auto":
-        return cache
-    return "memory" if crop is None and needed_mb <= limit_mb else "none"
-
-
-def _checked_crop(crop: list[float] | None, cache: str) -> tuple[float, float] | None:
-    if crop is None:
-        return None
-    if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
-        raise InputError(f"pipeline.crop must be two shares of the area, 0 < from <= to <= 1, received {crop}.")
-    if cache in ("memory", "disk"):
-        raise InputError(
-            f"pipeline.crop takes another part of a picture each time, so pipeline.cache {cache!r} cannot keep it. Set "
-            "pipeline.cache to none, or crop on the device with augment."
-        )
-    return float(crop[0]), float(crop[1])
-
-
-def _check(
-    split: Split,
-    size: tuple[int, int],
-    channels: int,
-    batch_size: int,
-    epoch: int,
-    step: int,
-    epochs: int | None,
-    workers: int | None,
-) -> None:
-    if not len(split):
-        raise InputError("pipeline: the split holds no pictures.")
-    if min(size) < 1 or channels not in (1, 3):
-        raise InputError(f"pipeline: size must be positive and channels 1 or 3, received {size} and {channels}.")
-    least = {"batch_size": (batch_size, 1), "epoch": (epoch, 0), "step": (step, 0)}
-    least |= {"epochs": (1 if epochs is None else epochs, 1), "workers": (1 if workers is None else workers, 1)}
-    for name, (value, smallest) in least.items():
-        if value < smallest:
-            raise InputError(f"pipeline.{name} must be at least {smallest}, received {value}.")

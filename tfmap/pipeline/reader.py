@@ -12,13 +12,17 @@ import tensorflow as tf
 
 from tfmap import pixels
 from tfmap.errors import InputError
-from tfmap.pipeline import decode
+from tfmap.pipeline import annotations, decode
+from tfmap.pipeline.annotations import BLANK
+from tfmap.pipeline.records import Shards
 from tfmap.source import Skipped, Split
 
 _LOG = logging.getLogger(__name__)
 _HOPELESS = 8  # from so many unreadable pictures on, a whole batch of them is an accident, not bad luck
 
 _LOST: dict[int, dict[str, str]] = {}  # id of a split -> id of a picture -> why it could not be read
+
+Pictures = dict[str, tf.Tensor]
 
 
 def lost(split: Split) -> tuple[Skipped, ...]:
@@ -36,9 +40,14 @@ class Reader:
         split: N pictures.
         size: (H, W) of the result.
         channels: C, 1 or 3.
-        prepare: (image uint8 (h, w, C), size) -> uint8 (H, W, C), in TensorFlow.
+        prepare: (example, size) -> example of that size, in TensorFlow; see `tfmap.pipeline.fit`.
         crop: share of the area of a random part of each picture, from and to; None for whole pictures.
         seed: of the random parts.
+        max_boxes: boxes kept of a picture; None for all.
+
+    Attributes:
+        spec: key -> TensorSpec of one picture: image uint8 (H, W, C); boxes float32 (M, 4) and classes int32 (M,); mask
+            uint8 (H, W). The keys that `prepare` gives back.
     """
 
     def __init__(
@@ -49,13 +58,18 @@ class Reader:
         prepare: Callable,
         crop: tuple[float, float] | None = None,
         seed: int = 0,
+        max_boxes: int | None = None,
     ) -> None:
         self._split, self._size, self._channels, self._prepare = split, size, channels, prepare
         self._crop, self._seed = crop, seed
         self._lost = _losses(split)
+        self._boxes = None if split.boxes is None else annotations.BoxTable(split.boxes, max_boxes)
+        self._shards = Shards(split.shards)
         with tf.device("CPU:0"):
-            self._images = tf.constant(split.images if split.kind == "pixels" else split.images.tolist())
             self._odd = tf.constant(split.odd)
+            if split.kind != "record":
+                self._images = tf.constant(split.images if split.kind == "pixels" else split.images.tolist())
+        self.spec = self._traced()
 
     def __call__(self, chosen: tf.data.Dataset, workers: int | None = None) -> tf.data.Dataset:
         """Read batches.
@@ -65,11 +79,13 @@ class Reader:
             workers: batches read at the same time; by default one per CPU core, at most 16.
 
         Returns:
-            tf.data.Dataset: of (rows, image, ok), in the same order: uint8 (B, H, W, C), and bool (B,) whether the
-            picture could be read.
+            tf.data.Dataset: of (rows, pictures, ok), in the same order: a dict as `spec` with B in front, and bool (B,)
+            whether the picture could be read.
         """
-        # A data set per batch, because only a data set can step over an element that fails. `interleave` runs them in
-        # parallel; a `map` that drains them (get_single_element) runs one at a time once ops are deterministic.
+        # A data set per batch, because only a data set can step over an element that fails; it costs nothing that can
+        # be measured (747 us of CPU a picture without the resize, decoding alone in a plain map 806 us). `interleave`
+        # runs them in parallel; a `map` that drains them (get_single_element) runs one at a time once ops are
+        # deterministic.
         workers = workers or min(os.cpu_count() or 1, 16)
         read = chosen.interleave(self._by_tensorflow, workers, num_parallel_calls=workers, deterministic=True)
         return read.map(self._mended, workers, deterministic=True)
@@ -78,70 +94,87 @@ class Reader:
     def _by_tensorflow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
         """One element: rows, epoch, slots int32 (n,) of the batch that TensorFlow could read, and their pictures."""
         batch_size = rows.shape[0]
-        # From slices, even a single one: with deterministic ops, other sources keep `interleave` from running in
-        # parallel (measured: 17 pictures at a time with it, 1 without).
-        last = ([batch_size], tf.zeros((1, *self._size, self._channels), tf.uint8))
         plain = (rows >= 0) & ~tf.gather(self._odd, tf.maximum(rows, 0))
         slots = tf.cast(tf.where(plain)[:, 0], tf.int32)
-        read = tf.data.Dataset.from_tensor_slices((slots, tf.boolean_mask(rows, plain)))
-        read = read.map(lambda slot, row: (slot, self._plain(row, epoch))).ignore_errors()
-        read = read.concatenate(tf.data.Dataset.from_tensor_slices(last))  # so that it is never empty
-        return read.batch(batch_size + 1).map(lambda slots, images: (rows, epoch, slots[:-1], images[:-1]))
+        chosen = tf.boolean_mask(rows, plain)
+        read = tf.data.Dataset.from_tensor_slices((slots, chosen, self._stored(chosen)))
+        read = read.map(lambda slot, row, stored: (slot, self._plain(row, stored, epoch))).ignore_errors()
+        # So that it is never empty. From slices, even a single one: with deterministic ops, other sources keep
+        # `interleave` from running in parallel (measured: 17 pictures at a time with it, 1 without).
+        last = ([batch_size], {key: tf.zeros((1, *spec.shape), spec.dtype) for key, spec in self.spec.items()})
+        read = read.concatenate(tf.data.Dataset.from_tensor_slices(last)).batch(batch_size + 1)
+        return read.map(lambda slots, made: (rows, epoch, slots[:-1], {key: made[key][:-1] for key in made}))
 
     @tf.autograph.experimental.do_not_convert
     def _mended(
-        self, rows: tf.Tensor, epoch: tf.Tensor, slots: tf.Tensor, images: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        self, rows: tf.Tensor, epoch: tf.Tensor, slots: tf.Tensor, pictures: Pictures
+    ) -> tuple[tf.Tensor, Pictures, tf.Tensor]:
         """Rows, pictures and whether they count: with what TensorFlow could not read."""
         batch_size = rows.shape[0]
-        shape = (batch_size, *self._size, self._channels)
 
-        def mend() -> tuple[tf.Tensor, tf.Tensor]:
+        def mend() -> tuple[Pictures, tf.Tensor]:
             free = tf.scatter_nd(slots[:, tf.newaxis], tf.ones_like(slots), [batch_size]) == 0
             missing = tf.cast(tf.where(free & (rows >= 0))[:, 0], tf.int32)
             more, fine = self._by_pillow(tf.gather(rows, missing), epoch)
             where = tf.concat([slots, missing], 0)[:, tf.newaxis]
             ok = tf.scatter_nd(where, tf.concat([tf.ones_like(slots), tf.cast(fine, tf.int32)], 0), [batch_size]) > 0
-            return tf.scatter_nd(where, tf.concat([images, more], 0), shape), ok
+            return {key: _scattered(key, where, tf.concat([pictures[key], more[key]], 0), ok) for key in pictures}, ok
 
         whole = tf.equal(tf.size(slots), batch_size)
-        images, ok = tf.cond(whole, lambda: (images, tf.ones(batch_size, tf.bool)), mend)
-        return rows, tf.ensure_shape(images, shape), tf.ensure_shape(ok, (batch_size,))
+        pictures, ok = tf.cond(whole, lambda: (pictures, tf.ones(batch_size, tf.bool)), mend)
+        pictures = {key: tf.ensure_shape(pictures[key], (batch_size, *spec.shape)) for key, spec in self.spec.items()}
+        return rows, pictures, tf.ensure_shape(ok, (batch_size,))
 
-    def _plain(self, row: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    def _stored(self, rows: tf.Tensor) -> tf.Tensor:
+        """What is kept of each of the rows int64 (n,): paths, encoded bytes, or pixels."""
+        if self._split.kind != "record":
+            return tf.gather(self._images, rows)
+        # All records of a batch in one call, so Python's lock is taken once.
+        stored = tf.numpy_function(_weakly(self._records), [rows], tf.string, stateful=False)
+        return tf.ensure_shape(stored, (None,))
+
+    def _records(self, rows: np.ndarray) -> np.ndarray:
+        return np.array(self._shards.read_all(self._split.images[rows]), object)
+
+    def _plain(self, row: tf.Tensor, stored: tf.Tensor, epoch: tf.Tensor) -> Pictures:
         window = self._window(row, epoch)
         if self._split.kind == "pixels":
-            image = decode.match_channels(self._images[row], self._channels)
-            image = image if window is None else decode.cut(image, window)
+            part = decode.cut(decode.match_channels(stored, self._channels), window)
         else:
-            data = self._images[row] if self._split.kind == "encoded" else tf.io.read_file(self._images[row])
-            image = decode.decode(data, size=self._size, channels=self._channels, window=window)
-        return self._fitted(image)
+            data = tf.io.read_file(stored) if self._split.kind == "path" else stored
+            part = decode.decode(data, size=self._size, channels=self._channels, window=window)
+        return self._fitted(row, part)
 
-    def _by_pillow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Pictures uint8 (m, H, W, C) and bool (m,), of int64 (m,) rows."""
+    def _by_pillow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[Pictures, tf.Tensor]:
+        """Pictures of int64 (m,) rows, and bool (m,)."""
+        kinds = (tf.uint8, tf.int32, tf.int32, tf.bool)
 
-        def one(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            image, ok = tf.numpy_function(_weakly(self._open), [row], (tf.uint8, tf.bool), stateful=False)
+        def one(row: tf.Tensor) -> tuple[Pictures, tf.Tensor]:
+            image, ratio, whole, ok = tf.numpy_function(_weakly(self._open), [row], kinds, stateful=False)
             image = tf.ensure_shape(image, (None, None, self._channels))
-            window = self._window(row, epoch)
-            return self._fitted(image if window is None else decode.cut(image, window)), tf.ensure_shape(ok, ())
+            ratio, whole, ok = tf.ensure_shape(ratio, ()), tf.ensure_shape(whole, (2,)), tf.ensure_shape(ok, ())
+            part = decode.cut(image, self._window(row, epoch), ratio, whole)
+            return tf.cond(ok, lambda: self._fitted(row, part), self._blank), ok
 
-        picture = tf.TensorSpec((*self._size, self._channels), tf.uint8)
-        images, ok = tf.map_fn(one, rows, fn_output_signature=(picture, tf.TensorSpec((), tf.bool)))
-        return images, tf.numpy_function(_weakly(self._stop_if_hopeless), [ok], tf.bool, stateful=False)
+        pictures, ok = tf.map_fn(one, rows, fn_output_signature=(self.spec, tf.TensorSpec((), tf.bool)))
+        return pictures, tf.numpy_function(_weakly(self._stop_if_hopeless), [ok], tf.bool, stateful=False)
 
-    def _open(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _open(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         name = self._split.ids[row]
         try:
+            stored = self._split.images[row]
+            stored = self._shards.read(stored) if self._split.kind == "record" else stored
             at_least = self._size if self._crop is None else None
-            return pixels.read(self._split.images[row], self._channels, at_least), np.True_
+            image, ratio, whole = _pixels(stored, self._channels, at_least)
+            if "mask" in self.spec:
+                self._mask(row, np.array(whole))
+            return image, np.int32(ratio), np.array(whole, np.int32), np.True_
         except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
             reason = getattr(error, "strerror", None) or str(error)
             if name not in self._lost:
                 _LOG.warning("%s can no longer be read and does not count: %s", name, reason)
             self._lost[name] = reason
-            return np.zeros((1, 1, self._channels), np.uint8), np.False_
+            return np.zeros((1, 1, self._channels), np.uint8), np.int32(1), np.ones(2, np.int32), np.False_
 
     def _stop_if_hopeless(self, ok: np.ndarray) -> np.ndarray:
         """Single lost files are no reason to stop; a lost disk is."""
@@ -160,8 +193,66 @@ class Reader:
         seed = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(self._seed, tf.int64), epoch]), row)
         return decode.random_window(self._crop, seed)
 
-    def _fitted(self, image: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(self._prepare(image, self._size), (*self._size, self._channels))
+    def _fitted(self, row: tf.Tensor, part: decode.Part) -> Pictures:
+        """A picture as `spec` says."""
+        example, classes = self._example(row, part)
+        made = dict(self._prepare(example, self._size))
+        if "boxes" in made:
+            made["boxes"], made["classes"] = self._boxes.padded(made["boxes"], classes)
+        for key, shape in (("image", (*self._size, self._channels)), ("mask", self._size)):
+            made |= {key: tf.ensure_shape(made[key], shape)} if key in made else {}
+        return made
+
+    def _example(self, row: tf.Tensor, part: decode.Part) -> tuple[Pictures, tf.Tensor | None]:
+        """What `prepare` takes, and the classes of its boxes."""
+        example, classes = {"image": part.image}, None
+        if self._boxes is not None:
+            boxes, classes = self._boxes.of(row)
+            boxes = annotations.moved(boxes, part)
+            example["boxes"], classes = (
+                (boxes, classes) if self._crop is None else annotations.inside(boxes, classes, part.image)
+            )
+        if self._split.masks is not None:
+            mask = tf.numpy_function(_weakly(self._mask), [row, part.whole], tf.uint8, stateful=False)
+            example["mask"] = annotations.mask_inside(tf.ensure_shape(mask, (None, None)), part)
+        return example, classes
+
+    def _mask(self, row: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        mask = self._split.masks.read(row)
+        if mask.shape != tuple(whole):
+            raise ValueError(f"its mask is {mask.shape[0]} x {mask.shape[1]}, the picture {whole[0]} x {whole[1]}")
+        return mask
+
+    def _traced(self) -> dict[str, tf.TensorSpec]:
+        """The keys, shapes and dtypes that `prepare` makes of an example; nothing is computed."""
+
+        @tf.autograph.experimental.do_not_convert
+        def one(image: tf.Tensor) -> Pictures:
+            return self._fitted(tf.constant(0, tf.int64), decode.cut(image, None))
+
+        image = tf.TensorSpec((None, None, self._channels), tf.uint8)
+        made = tf.function(one).get_concrete_function(image).structured_outputs
+        return {key: tf.TensorSpec(tensor.shape, tensor.dtype) for key, tensor in made.items()}
+
+    def _blank(self) -> Pictures:
+        return {key: tf.fill(spec.shape, tf.constant(BLANK[key], spec.dtype)) for key, spec in self.spec.items()}
+
+
+def _pixels(
+    stored: str | bytes | np.ndarray, channels: int, at_least: tuple[int, int] | None
+) -> tuple[np.ndarray, int, tuple[int, int]]:
+    """As `pixels.read_reduced`, of pixels too (whose mask failed)."""
+    if not isinstance(stored, np.ndarray):
+        return pixels.read_reduced(stored, channels, at_least)
+    image = np.broadcast_to(stored.mean(-1, keepdims=True), (*stored.shape[:2], channels))
+    return image.astype(np.uint8) if stored.shape[-1] != channels else stored, 1, stored.shape[:2]
+
+
+def _scattered(key: str, where: tf.Tensor, values: tf.Tensor, ok: tf.Tensor) -> tf.Tensor:
+    """Pictures at their places in the batch; blank where there is none."""
+    made = tf.scatter_nd(where, values, (*ok.shape, *values.shape[1:]))
+    counts = tf.reshape(ok, (*ok.shape, *[1] * (len(values.shape) - 1)))
+    return tf.where(counts, made, tf.constant(BLANK[key], values.dtype))
 
 
 def _weakly(method: Callable) -> Callable:

@@ -14,6 +14,7 @@ from tfmap import models, scores
 from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.models.freeze import freeze
+from tfmap.pipeline.fit import stretch
 
 EPSILON = 1e-7  # keeps a logarithm of a probability finite in float32
 
@@ -38,21 +39,20 @@ def spec(
     }
 
 
-def prepare(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def prepare(example: Mapping[str, tf.Tensor], size: tuple[int, int]) -> dict[str, tf.Tensor]:
     """Resize a whole picture to the model's input, the aspect ratio not kept.
 
     Bilinear without antialiasing, as image classifiers on phones do it; the decoder has already brought a large JPEG
     to less than twice the target, so no pixel is passed over.
 
     Args:
-        image: uint8 (h, w, C).
+        example: "image" uint8 (h, w, C); boxes and masks are left out.
         size: (height, width) in pixels.
 
     Returns:
-        uint8 (height, width, C).
+        dict: "image" uint8 (height, width, C).
     """
-    resized = tf.image.resize(image, size)
-    return tf.cast(tf.round(resized), tf.uint8)
+    return stretch({"image": example["image"]}, size)
 
 
 def targets(batch: Mapping[str, Any], *, classes: int, label_smoothing: float = 0.0) -> Any:
