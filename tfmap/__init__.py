@@ -7,6 +7,7 @@ Everything is a mapping. The files stand in the order in which data moves:
     augment     "rrc(0.3,1)|flip|mixup(.2)" -> one layer on the device
     models      a name                      -> functional backbone with named outputs
     tasks       what a map means            (classification)
+    preview     Source + policy             -> a contact sheet of what training will see
     train       model + batches             -> trained model + run folder
     evaluate    model or .tflite + data     -> metrics, confusion matrix, curves, worst mistakes
     tune        search space                -> best config + trial table
@@ -32,7 +33,7 @@ _FUNCTIONS = {
     "InputError": ("tfmap.errors", "InputError"),
 }
 _STAGES = {
-    *("datasets", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune", "compare"),
+    *("datasets", "pipeline", "augment", "models", "tasks", "preview", "train", "evaluate", "tune", "compare"),
     *("compress", "export", "verify", "report", "predict", "demo"),
 }
 

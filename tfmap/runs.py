@@ -24,6 +24,7 @@ FILES = {
     "checkpoints": "train",
     "tensorboard": "train",
     "model.keras": "train",
+    "preview.png": "preview",
     "trials": "tune",
     "trials.csv": "tune",
     "tune.json": "tune",

@@ -25,6 +25,7 @@ SECTIONS = {
     "pipeline": ("tfmap.pipeline", "batches"),
     "augment": ("tfmap.augment", "build"),
     "model": ("tfmap.tasks.classification", "build"),
+    "preview": ("tfmap.preview", "preview"),
     "train": ("tfmap.train", "fit"),
     "tune": ("tfmap.tune", "search"),
     "compare": ("tfmap.compare", "compare"),
@@ -38,6 +39,7 @@ _FILLED = {
     "pipeline": {"size", "channels", "training", "seed", "epoch", "epochs", "step"},
     "augment": {"classes", "point_pairs"},
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns
+    "preview": {"config", "seed"},
     "train": {"task", "augment", "pipeline", "seed", "callbacks"},
     "tune": {"config", "seed"},
     "compare": {"config", "seed"},

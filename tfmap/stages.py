@@ -37,6 +37,7 @@ _DATA = ("datasets", "pipeline")
 _LEARN = (*_DATA, "augment", "model", "train")
 
 STAGES = {
+    "preview": Stage("a contact sheet of what training will see", CONFIG, ("preview",), (*_DATA, "augment", "model")),
     "train": Stage("a config file -> a run folder with a trained model", CONFIG, _LEARN),
     "evaluate": Stage("a run's model + data -> metrics, confusion matrix, worst mistakes", RUN, (), _DATA),
     "tune": Stage("a search space -> best.yaml and a table of trials", CONFIG, ("tune",), _LEARN),
