@@ -9,9 +9,11 @@ Everything is a mapping. The files stand in the order in which data moves:
     augment     "rrc(0.3,1)|flip|mixup(.2)" -> one layer on the device
     models      a name                      -> functional backbone with named outputs
     tasks       what a map means            (classification)
+    preview     Source + policy             -> a contact sheet of what training will see
     train       model + batches             -> trained model + run folder
     evaluate    model or .tflite + data     -> metrics, confusion matrix, curves, worst mistakes
     tune        search space                -> best config + trial table
+    compare     values of a setting         -> what each is worth, over several seeds
     compress    model                       -> smaller model
     export      model                       -> .tflite with metadata
     verify      model vs file               -> tensors, task metric, dtypes, size, latency
@@ -34,7 +36,8 @@ _FUNCTIONS = {
     "InputError": ("tfmap.errors", "InputError"),
 }
 _STAGES = {
-    *("datasets", "doctor", "prepare", "pipeline", "augment", "models", "tasks", "train", "evaluate", "tune"),
+    *("datasets", "doctor", "prepare", "pipeline", "augment", "models", "tasks", "preview", "train", "evaluate"),
+    *("tune", "compare"),
     *("compress", "export", "verify", "report", "predict", "demo"),
 }
 

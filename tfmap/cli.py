@@ -89,9 +89,26 @@ def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
 
 def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     path = Path(_first(stage, argv, "CONFIG"))
-    config = configs.override(configs.read(path), argv[1:])
+    config = configs.read(path)
+    config = _with_compared(config, argv[1:]) if stage == "compare" else configs.override(config, argv[1:])
     _settle(config, STAGES[stage].reads, str(path))
     return config, Run(config.setdefault("out", f"runs/{path.stem}"))
+
+
+def _with_compared(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Settings applied, where the key that is given more than once is the one that is compared."""
+    names = [setting.partition("=")[0] for setting in settings]
+    repeated = {name: [s for s, own in zip(settings, names, strict=True) if own == name] for name in names}
+    repeated = {name: given for name, given in repeated.items() if len(given) > 1}
+    if len(repeated) > 1:
+        raise InputError(f"one key at a time can be compared, received several values of {' and '.join(repeated)}.")
+    config = configs.override(config, [s for s, name in zip(settings, names, strict=True) if name not in repeated])
+    for name, given in repeated.items():
+        section, _, short = name.partition(".")
+        found = [configs.override(config, [setting])[section] for setting in given]
+        values = [one[short] if short else one for one in found]
+        config["compare"] = {**config["compare"], "key": name, "values": values}
+    return config
 
 
 def _read_source(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
@@ -158,8 +175,18 @@ def _check_names(config: dict[str, Any]) -> None:
     augment.parse(config["augment"].get("ops", ""))
     if "recipe" in config["compress"]:
         recipe.parse(config["compress"]["recipe"])
+    if "values" in config["compare"] and "key" in config["compare"]:
+        _check_compared(config)
     if config["tune"].get("space") is not None:
         space.parse(config["tune"]["space"])
+
+
+def _check_compared(config: dict[str, Any]) -> None:
+    from tfmap.compare import arms
+
+    key = config["compare"]["key"]
+    for value in arms.check(key, config["compare"]["values"]):
+        _check_names({**arms.config_of(config, key, value), "compare": {}})
 
 
 def _read_predict(argv: list[str]) -> tuple[dict[str, Any], Run]:

@@ -1,7 +1,8 @@
 """The algebra of pictures: 3x3 coordinate maps and 3x4 colour maps, composed before a pixel is touched.
 
-Coordinates. A map is float32 (B, 3, 3), one affine matrix per picture, on column vectors (y, x, 1) in pixels; it leads
-from a point of the OUTPUT picture to the point of the INPUT picture that is shown there. Pixel (row i, column j) covers
+Coordinates. A map is float32 (B, 3, 3), one matrix per picture, on column vectors (y, x, 1) in pixels; it leads from a
+point of the OUTPUT picture to the point of the INPUT picture that is shown there. Only `perspective` has another last
+row than (0, 0, 1), and then the product must be divided by its third number. Pixel (row i, column j) covers
 [i, i+1) x [j, j+1): its centre is (i + 0.5, j + 0.5), the picture is [0, H] x [0, W], and boxes need no half pixels.
 
 Colours. A map is float32 (B, 3, 4): out = map[:, :, :3] @ (red, green, blue) + map[:, :, 3], values 0..255, unclipped.
@@ -21,6 +22,8 @@ Size = tuple[int, int]
 
 # Rec. 601 luma, the grey of Pillow's "L" and of JPEG
 LUMA = np.array([0.299, 0.587, 0.114], "float32")
+# Least depth of a point, where the centre of the picture has 1; `perspective` ops stay above 0.28 inside the picture.
+_NEAREST = 0.05
 # NTSC: RGB -> (luma, in-phase, quadrature)
 _YIQ = np.array([LUMA, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 
@@ -40,6 +43,16 @@ def rotation(angle: Tensor, size: Size) -> Tensor:
     """Turn about the centre by `angle` radians, counter-clockwise for the viewer."""
     cos, sin = ops.cos(angle), ops.sin(angle)
     return _about_centre(cos, sin, -sin, cos, size)
+
+
+def quarter_turn(quarters: Tensor, size: Size) -> Tensor:
+    """Turn by `quarters` (0 to 3) times 90 degrees, counter-clockwise for the viewer, to the letter: no sine is rounded.
+
+    A picture that is no square is stretched to its own frame.
+    """
+    turned = [ops.cast(ops.equal(quarters, number), "float32") for number in range(4)]
+    cos, sin = turned[0] - turned[2], turned[1] - turned[3]
+    return _about_centre(cos, sin * (size[0] / size[1]), -sin * (size[1] / size[0]), cos, size)
 
 
 def zoom(factor: Tensor, size: Size) -> Tensor:
@@ -65,6 +78,40 @@ def crop_resize(top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: 
     return _matrix([[height / size[0], zero, top], [zero, width / size[1], left], [zero, zero, one]])
 
 
+def perspective(inwards: Tensor, size: Size) -> Tensor:
+    """Show the whole picture in a quadrilateral, as a plane that is seen aslant.
+
+    Args:
+        inwards: float32 (B, 4, 2), in [0, 0.5): how far each corner moves inwards along y and x, as a share of the
+            side, in the order top left, top right, bottom right, bottom left.
+        size: (height, width).
+
+    Returns:
+        float32 (B, 3, 3), scaled so that the third number is 1 at the picture's centre.
+
+    Source: Heckbert, Fundamentals of texture mapping and image warping, 1989, section 2.2.3: the unit square onto a
+    quadrilateral in closed form. XLA turns a linear solver into loops.
+    """
+    far = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], "float32")
+    corners = (far + (1 - 2 * far) * inwards) * np.array(size, "float32")
+    (a, b), (c, d), (e, f), (g, h) = ((corners[:, k, 0], corners[:, k, 1]) for k in range(4))  # y, x of each
+    down, right = a - c + e - g, b - d + f - h
+    one, other = (c - e, d - f), (g - e, h - f)
+    area = one[0] * other[1] - other[0] * one[1]
+    along_x = (down * other[1] - other[0] * right) / area
+    along_y = (one[0] * right - down * one[1]) / area
+    # columns: the picture's y, its x, 1
+    rows = [
+        [g - a + along_y * g, c - a + along_x * c, a],
+        [h - b + along_y * h, d - b + along_x * d, b],
+        [along_y, along_x, ops.ones_like(a)],
+    ]
+    onto = _matrix(rows) / np.array([*size, 1], "float32")
+    matrix = invert(onto)
+    middle = matrix[:, 2, 0] * (size[0] / 2) + matrix[:, 2, 1] * (size[1] / 2) + matrix[:, 2, 2]
+    return matrix / middle[:, None, None]
+
+
 def compose(first: Tensor, second: Tensor) -> Tensor:
     """The one map that shows what `first` and then `second` would show."""
     return _product(first, second)
@@ -88,8 +135,17 @@ def apply_to_points(matrix: Tensor, points: Tensor) -> Tensor:
         float32 (B, N, 2), yx in pixels.
     """
     y, x = points[..., 0], points[..., 1]
-    moved = [_entry(matrix, row, 0) * y + _entry(matrix, row, 1) * x + _entry(matrix, row, 2) for row in (0, 1)]
-    return ops.stack(moved, axis=-1)
+    moved = [_entry(matrix, row, 0) * y + _entry(matrix, row, 1) * x + _entry(matrix, row, 2) for row in range(3)]
+    return ops.stack(moved[:2], axis=-1) / in_front(moved[2])[..., None]
+
+
+def in_front(depth: Tensor) -> Tensor:
+    """The third number of a moved point, kept positive.
+
+    It is positive wherever the picture itself is seen. A map that looks far beyond the border, a shift over a
+    perspective for example, may reach the horizon; what lies there stays far away instead of coming back mirrored.
+    """
+    return ops.maximum(depth, _NEAREST)
 
 
 def colour_identity(count: int) -> Tensor:

@@ -40,9 +40,11 @@ _LEARN = (*_DATA, "augment", "model", "train")
 STAGES = {
     "doctor": Stage("a data set -> what is wrong with it, and a quarantine list", SOURCE, ("doctor",), ("datasets",)),
     "prepare": Stage("a source -> TFRecord shards with an index", SOURCE_DST, ("prepare",), ("datasets",)),
+    "preview": Stage("a contact sheet of what training will see", CONFIG, ("preview",), (*_DATA, "augment", "model")),
     "train": Stage("a config file -> a run folder with a trained model", CONFIG, _LEARN),
     "evaluate": Stage("a run's model + data -> metrics, confusion matrix, worst mistakes", RUN, (), _DATA),
     "tune": Stage("a search space -> best.yaml and a table of trials", CONFIG, ("tune",), _LEARN),
+    "compare": Stage("what a setting is worth: its values, several seeds each", CONFIG, ("compare",), _LEARN),
     "compress": Stage("a run's model -> a smaller model", RUN, ("compress",), (*_DATA, "augment")),
     "export": Stage("a run's model -> model.tflite with labels and metadata", RUN, ("export",), _DATA),
     "verify": Stage("model.tflite against the model, in the real runtime", RUN, ("verify",), _DATA),

@@ -11,8 +11,8 @@ from tfmap import augment
 from tfmap.errors import InputError
 
 KNOWN = (
-    "brightness, color, contrast, cutmix, erase, flip, hue, mix, mixup, "
-    "rotate, rrc, saturation, shear, shift, vflip, zoom"
+    "brightness, color, contrast, copy_paste, cutmix, elastic, erase, flip, hue, mix, mixup, mosaic, "
+    "perspective, rotate, rrc, saturation, shear, shift, vflip, zoom"
 )
 
 

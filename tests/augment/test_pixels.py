@@ -12,6 +12,7 @@ from scipy import ndimage
 from tfmap import maps
 from tfmap.augment.compiled import compiled
 from tfmap.augment.pixels import planes, recolour, warp
+from tfmap.augment.warps import Warp
 
 SIZE = (72, 96)
 
@@ -23,7 +24,7 @@ def picture(photo):
 
 @compiled
 def warped(image, matrix):
-    return warp(image, matrix)
+    return warp(image, Warp(matrix, SIZE).sources())
 
 
 def show(picture, matrix):

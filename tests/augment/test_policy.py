@@ -24,7 +24,8 @@ def difference(a, b):
 
 
 @pytest.mark.parametrize("op", augment.known_ops())
-def test_every_op_keeps_the_batch_contract(op, batch):
+def test_every_op_keeps_the_batch_contract(op, batch, marked):
+    batch = marked if op == "copy_paste" else batch
     before = {key: value.copy() for key, value in batch.items()}
     new = augment.build(op, classes=6)(batch, SEED)
     contract.check(new)
@@ -155,11 +156,22 @@ def test_one_channel_and_a_batch_of_any_size(batch):
             {"image": np.zeros((8, 4, 4, 1), "uint8")},
             r"augment: brightness, contrast, saturation, hue needs 3 channels, received image of shape \(8, 4, 4, 1\)",
         ),
+        ("copy_paste", {}, r"augment: the batch has no 'mask'. Keys present: image, label, weight\."),
         (
-            "flip|hue",
+            "flip",
             {"boxes": np.zeros((8, 1, 4), "float32")},
-            r"augment: flip would leave 'boxes' where it was: ops that move pixels take image, label and weight only\. "
-            r"Use colour ops alone for this batch\.",
+            r"augment: the batch has no 'classes'. Keys present: boxes, image, label, weight\.",
+        ),
+        (
+            "flip|cutmix|mosaic",
+            {"points": np.zeros((8, 1, 3), "float32")},
+            r"augment: cutmix, mosaic makes one picture of several, and key points cannot say whose they are\. Leave "
+            r"it out for this batch\.",
+        ),
+        (
+            "flip",
+            {"mask": np.zeros((8, 16, 48), "int32")},
+            r"augment: mask must be as large as image, received \(8, 16, 48\) and \(8, 32, 48, 3\)\.",
         ),
     ],
 )

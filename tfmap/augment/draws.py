@@ -6,7 +6,6 @@ import math
 from types import ModuleType
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -14,29 +13,47 @@ from tfmap import maps
 
 Tensor = Any
 
-# Numbers per picture that are drawn at once: each call of a generator adds a program of its own to compile.
-_ROWS = 32
+# Numbers per picture that are drawn at once: each call of the generator is a hundred operations to compile.
+_ROWS = 64
 
 
-class Seeds(keras.random.SeedGenerator):
-    """A seed for every draw, folded out of one seed tensor.
+_ROUNDS = ((13, 15, 26, 6), (17, 29, 16, 24))  # rotations of Threefry-2x32
 
-    keras.random takes an int or a SeedGenerator. The stock one counts in a variable, which a traced function may not
-    make and JAX would lose; this one counts while the function is traced.
+
+def random_bits(key: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two random words for each pair of counters: Threefry-2x32 with 20 rounds, in integer arithmetic alone.
+
+    Not keras.random: its floats differ between TensorFlow's own kernels and XLA, its integers between TensorFlow and
+    JAX. With this one a seed means the same pictures everywhere.
 
     Args:
-        seed: uint32 (2,).
+        key: uint32 (2,).
+        first, second: uint32 of one shape, the counters.
+
+    Returns:
+        two uint32 of that shape.
+
+    Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011.
     """
+    keys = ops.stack([key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)])
+    x, y = first + keys[0], second + keys[1]
+    for group in range(5):
+        for bits in _ROUNDS[group % 2]:
+            x = x + y
+            y = x ^ (ops.left_shift(y, np.uint32(bits)) | ops.right_shift(y, np.uint32(32 - bits)))
+        x = x + keys[(group + 1) % 3]
+        y = y + keys[(group + 2) % 3] + np.uint32(group + 1)
+    return x, y
 
-    def __init__(self, seed: Tensor) -> None:
-        self._seed = seed
-        self._count = 0
 
-    def next(self, ordered: bool = True) -> Tensor:
-        """The seed of the next draw, uint32 (2,)."""
-        self._count += 1
-        # Multiples of odd constants far apart (golden ratio, murmur3): seeds (s, step) and (s, step + 1) never meet.
-        return self._seed + np.array([0x9E3779B9 * self._count, 0x85EBCA6B * self._count], "uint64").astype("uint32")
+def _counter(length: Tensor) -> Tensor:
+    """uint32: 0, ..., length - 1; XLA has no range of uint32."""
+    return ops.cast(ops.arange(length, dtype="int32"), "uint32")
+
+
+def _pairs(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Every pair of two counters that broadcast to each other."""
+    return first + 0 * second, second + 0 * first
 
 
 class Draw:
@@ -53,8 +70,8 @@ class Draw:
         self.count = ops.shape(image)[0]
         self.size = (image.shape[1], image.shape[2])
         self._image = image
-        self._seeds = Seeds(seed)
-        self._drawn = 0
+        self._seed = seed
+        self._drawn = self._fields = 0
 
     @property
     def grey(self) -> Tensor:
@@ -63,14 +80,53 @@ class Draw:
         mean = ops.mean(ops.cast(self._image[:, ::2, ::2], "float32"), axis=(1, 2))
         return ops.sum(mean * maps.LUMA, axis=-1)
 
-    def uniform(self, low: float, high: float) -> Tensor:
+    @property
+    def ones(self) -> Tensor:
+        """float32 (B,), for ops that draw nothing."""
+        return ops.ones((self.count,))
+
+    def uniform(self, low: float | Tensor, high: float | Tensor) -> Tensor:
         """float32 (B,) in [low, high)."""
         row = self._drawn % _ROWS
         if row == 0:
-            # Not keras.random.uniform: its floats differ between TensorFlow's own kernels and XLA, its integers do not.
-            self._table = keras.random.randint((_ROWS, self.count), 0, 2**24, seed=self._seeds)
+            numbers = (np.arange(_ROWS // 2) + self._drawn // 2).astype("uint32")[:, None]
+            pictures = _counter(self.count)[None]
+            words = random_bits(self._seed, *_pairs(pictures, numbers))
+            self._table = ops.cast(ops.right_shift(ops.concatenate(words), np.uint32(8)), "float32") * 2.0**-24
         self._drawn += 1
-        return low + (high - low) * (ops.cast(self._table[row], "float32") * 2.0**-24)
+        return low + (high - low) * self._table[row]
+
+    def swing(self, least: float | Tensor, most: float | Tensor) -> Tensor:
+        """float32 (B,): +-U(least, most), either sign by toss of a coin."""
+        thrown = self.uniform(-1.0, 1.0)
+        return ops.sign(thrown) * (least + (most - least) * ops.abs(thrown))
+
+    def integer(self, low: int | Tensor, high: int | Tensor) -> Tensor:
+        """float32 (B,), whole: low, ..., high, one as likely as another."""
+        return ops.minimum(ops.floor(self.uniform(low, high + 1.0)), high)
+
+    def field(self, channels: int) -> Tensor:
+        """float32 (B, channels, H, W) in (0, 1), one number for every value of a picture."""
+        height, width = self.size
+        half = (width + 1) // 2
+        pixel = ops.reshape(_counter(channels * height * half), (1, channels, height, half))
+        picture = ops.reshape(_counter(self.count), (-1, 1, 1, 1))
+        words = random_bits(self._field_key(), *_pairs(picture, pixel))
+        bits = ops.concatenate(words, axis=-1)[..., :width]
+        return (ops.cast(ops.right_shift(bits, np.uint32(9)), "float32") + 0.5) * 2.0**-23
+
+    def several(self, low: float | Tensor, high: float | Tensor, shape: tuple[int, ...]) -> Tensor:
+        """float32 (B, *shape) in [low, high): a few numbers per picture at once."""
+        number = ops.reshape(_counter(math.prod(shape)), (1, *shape))
+        picture = ops.reshape(_counter(self.count), (-1, *[1] * len(shape)))
+        bits, _ = random_bits(self._field_key(), *_pairs(picture, number))
+        low, high = (ops.reshape(ops.cast(bound, "float32"), (-1, *[1] * len(shape))) for bound in (low, high))
+        return low + (high - low) * (ops.cast(ops.right_shift(bits, np.uint32(8)), "float32") * 2.0**-24)
+
+    def _field_key(self) -> Tensor:
+        """A key of its own for each field: counters of pictures and of their numbers fill the two words."""
+        self._fields += 1
+        return ops.stack(random_bits(self._seed, np.uint32(0xFFFFFFFF), np.uint32(self._fields)))
 
     def log_uniform(self, ratio: float) -> Tensor:
         """float32 (B,) in [1 / ratio, ratio), as likely above 1 as below."""

@@ -19,6 +19,7 @@ class Call:
     kind: str
     function: Callable[..., Any]
     arguments: dict[str, float]
+    policies: tuple[tuple[Call, ...], ...] = ()  # of a choice or a blend
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def parse(policy: str) -> tuple[Call, ...]:
     """Read a policy string.
 
     Args:
-        policy: ops separated by "|"; each a name, or a name with positional and keyword numbers in parentheses.
+        policy: ops separated by "|"; each a name, or a name with positional and keyword numbers in parentheses. In
+            those of pick, maybe and blend policies follow, separated by commas: "pick(2, flip, rotate(9)|zoom, hue)".
 
     Returns:
         tuple[Call, ...]: in the order of the string, shorthands expanded.
@@ -48,35 +50,73 @@ def parse(policy: str) -> tuple[Call, ...]:
         raise InputError(f'augment: ops must be a string such as "flip|rotate(15)", received {policy!r} (augment.ops).')
     if not policy.strip():
         return ()
-    parts = enumerate(policy.split("|"), start=1)
+    parts = enumerate(_parts(policy), start=1)
     return tuple(call for position, part in parts for call in _read(part.strip(), _Place(policy, position)))
 
 
+def _parts(policy: str) -> list[str]:
+    """Split at every "|" that stands outside parentheses."""
+    parts, depth = [""], 0
+    for letter in policy:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "|" and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
 def _read(part: str, place: _Place) -> tuple[Call, ...]:
-    name, given, named = _literals(part, place)
+    try:
+        node = ast.parse(part, mode="eval").body
+    except (SyntaxError, ValueError):
+        raise _unreadable(part, place) from None
+    return _policy(node, place)
+
+
+def _policy(node: ast.expr, place: _Place) -> tuple[Call, ...]:
+    """`flip|rotate(15)` -> two calls."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _policy(node.left, place) + _policy(node.right, place)
+    if isinstance(node, ast.Name):
+        return _call(node.id, [], {}, place)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return _call(node.func.id, node.args, {word.arg: word.value for word in node.keywords}, place)
+    raise _unreadable(ast.unparse(node), place)
+
+
+def _call(name: str, given: list[ast.expr], named: dict[str | None, ast.expr], place: _Place) -> tuple[Call, ...]:
     if name not in OPS:
         known = f"Known ops: {', '.join(sorted(OPS))}."
         raise place.error(f"unknown op {name!r}", known + did_you_mean(name, OPS))
     op = OPS[name]
-    arguments = _bind(op, given, named, place)
+    nested = [node for node in given if op.takes_policies and not _is_literal(node)]
+    policies = tuple(_policy(node, place) for node in nested)
+    if op.takes_policies and not policies:
+        raise place.error(f"{name} has no policies to choose from", f"Usage: {op.usage}.")
+    literals = [_literal(node, place) for node in given if node not in nested]
+    arguments = _bind(op, literals, {key: _literal(node, place) for key, node in named.items()}, place)
     _check(op, arguments, place)
     if op.kind == "shorthand":
         return parse(op.function(**arguments))
-    return (Call(name, op.kind, op.function, arguments),)
+    return (Call(name, op.kind, op.function, arguments, policies),)
 
 
-def _literals(part: str, place: _Place) -> tuple[str, list[Any], dict[str | None, Any]]:
-    """`rotate(15)` -> ("rotate", [15], {})."""
+def _is_literal(node: ast.expr) -> bool:
+    return not isinstance(node, ast.Name | ast.Call | ast.BinOp)
+
+
+def _literal(node: ast.expr, place: _Place) -> Any:
     try:
-        node = ast.parse(part, mode="eval").body
-        if isinstance(node, ast.Name):
-            return node.id, [], {}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
-            return node.func.id, [ast.literal_eval(argument) for argument in node.args], named
-    except (SyntaxError, ValueError):
-        pass
-    raise place.error(f"cannot read {part!r}", 'Expected a name, or a name with numbers: "flip", "rotate(degrees=15)".')
+        return ast.literal_eval(node)
+    except ValueError:
+        raise _unreadable(ast.unparse(node), place) from None
+
+
+def _unreadable(part: str, place: _Place) -> InputError:
+    return place.error(
+        f"cannot read {part!r}", 'Expected a name, or a name with numbers: "flip", "rotate(degrees=15)".'
+    )
 
 
 def _bind(op: Op, given: list[Any], named: dict[str | None, Any], place: _Place) -> dict[str, Any]:
@@ -97,11 +137,23 @@ def _bind(op: Op, given: list[Any], named: dict[str | None, Any], place: _Place)
 
 
 def _check(op: Op, arguments: dict[str, Any], place: _Place) -> None:
-    for name, (lowest, highest) in op.ranges.items():
-        value = arguments[name]
-        label = f"{op.function.__name__}: {name}"
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise place.error(f"{label} must be a number, received {value!r}", f"Usage: {op.usage}.")
-        low, high = (arguments[bound] if isinstance(bound, str) else bound for bound in (lowest, highest))
-        if not low <= value <= high:
-            raise place.error(f"{label} must be in [{low:g}, {high:g}], received {value!r}", f"Usage: {op.usage}.")
+    for name, default in op.defaults.items():
+        wrong = _word(op, name, arguments) if isinstance(default, str) else _number(op, name, arguments)
+        if wrong:
+            raise place.error(
+                f"{op.function.__name__}: {name} {wrong}, received {arguments[name]!r}", f"Usage: {op.usage}."
+            )
+
+
+def _word(op: Op, name: str, arguments: dict[str, Any]) -> str:
+    words = op.ranges[name]
+    return "" if arguments[name] in words else f"must be one of {', '.join(map(repr, words))}"
+
+
+def _number(op: Op, name: str, arguments: dict[str, Any]) -> str:
+    """What is wrong with an argument, or nothing."""
+    value, whole = arguments[name], isinstance(op.defaults[name], int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return f"must be a {'whole ' * whole}number"
+    low, high = (arguments[bound] if isinstance(bound, str) else bound for bound in op.ranges[name])
+    return "" if low <= value <= high else f"must be in [{low:g}, {high:g}]"

@@ -15,12 +15,13 @@ from keras import ops
 Tensor = Any
 
 
-def warp(image: Tensor, matrix: Tensor) -> list[Tensor]:
-    """Show each picture through its coordinate map, bilinear; beyond the border it is mirrored (edge pixel repeated).
+def warp(image: Tensor, sources: tuple[Tensor, Tensor], border: float | None = None) -> list[Tensor]:
+    """Show each picture through its coordinate map, bilinear.
 
     Args:
         image: (B, H, W, C) of any dtype.
-        matrix: float32 (B, 3, 3), output point -> input point, see `tfmap.maps`.
+        sources: `Warp.sources()`: y and x of what each output pixel shows, float32 (B, H, W) in pixels.
+        border: value of what lies beyond the picture; None mirrors the picture there (edge pixel repeated).
 
     Returns:
         C planes float32 (B, H, W).
@@ -29,11 +30,15 @@ def warp(image: Tensor, matrix: Tensor) -> list[Tensor]:
     corners still read every pixel.
     """
     height, width, channels = image.shape[1:]
-    y, x = _sources(matrix, height, width)
+    y, x = _mirror(sources[0], height), _mirror(sources[1], width)
+    own = ops.arange(ops.shape(image)[0], dtype="int32")[:, None, None]
     pixels = ops.reshape(ops.transpose(image, (3, 0, 1, 2)), (channels, -1))
     # A loop is a wall to XLA: nothing in it is computed twice, and y and x enter it as arrays, so that the index and
     # the fraction of a pixel come from the very same number (fused apart, one of them could round to the next pixel).
-    shown = ops.map(lambda plane: _sample(plane, y, x), pixels)
+    shown = ops.map(lambda plane: sample(plane, y, x, own), pixels)
+    if border is not None:
+        y, x = sources
+        shown = ops.where((y >= 0.0) & (y <= height) & (x >= 0.0) & (x <= width), shown, border)
     return [shown[channel] for channel in range(channels)]
 
 
@@ -58,28 +63,27 @@ def recolour(image: list[Tensor], matrix: Tensor) -> list[Tensor]:
     return [r * red + g * green + b * blue + offset for r, g, b, offset in entry]
 
 
-def _sources(matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where each output pixel reads: row and column as float32 (B, H, W), counted from pixel centres, mirrored."""
-    y = (ops.arange(height, dtype="float32") + 0.5)[:, None]
-    x = (ops.arange(width, dtype="float32") + 0.5)[None, :]
-    entry = [[matrix[:, row, column][:, None, None] for column in range(3)] for row in range(2)]
-    rows, columns = (along_y * y + along_x * x + offset for along_y, along_x, offset in entry)
-    return _mirror(rows, height), _mirror(columns, width)
-
-
 def _mirror(position: Tensor, side: int) -> Tensor:
     wrapped = position - 2.0 * side * ops.floor(position / (2.0 * side))
     return ops.clip(ops.minimum(wrapped, 2.0 * side - wrapped) - 0.5, 0.0, side - 1.0)
 
 
-def _sample(plane: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Bilinear reading of one channel, (B H W,) at y, x (B, H, W) -> float32 (B, H, W)."""
+def sample(plane: Tensor, y: Tensor, x: Tensor, picture: Tensor) -> Tensor:
+    """Bilinear reading of one channel.
+
+    Args:
+        plane: (B H W,), of any dtype.
+        y, x: float32 (B, H, W), counted from pixel centres, inside the picture.
+        picture: int32, of a shape that fits y: the number of the picture that is read.
+
+    Returns:
+        float32 (B, H, W).
+    """
     height, width = y.shape[1:]
     top, left = ops.floor(y), ops.floor(x)
     down, right = y - top, x - left
     row, column = ops.cast(top, "int32"), ops.cast(left, "int32")
-    picture = ops.arange(ops.shape(y)[0], dtype="int32")[:, None, None] * height
-    rows = [(picture + line) * width for line in (row, ops.minimum(row + 1, height - 1))]
+    rows = [(picture * height + line) * width for line in (row, ops.minimum(row + 1, height - 1))]
     columns = [column, ops.minimum(column + 1, width - 1)]
     (a, b), (c, d) = ([ops.cast(ops.take(plane, r + k, axis=0), "float32") for k in columns] for r in rows)
     upper, lower = a + (b - a) * right, c + (d - c) * right

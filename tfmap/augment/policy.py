@@ -1,24 +1,37 @@
-"""A parsed policy at work: draw once per picture, multiply the maps, touch the pixels once."""
+"""A parsed policy at work: draw once per picture, multiply the maps, touch the pixels once.
+
+The kinds of ops run in a fixed order, wherever they stand in the string; order matters among the ops of one kind:
+
+    geometry    3x3 coordinate maps, multiplied, and a bend -> one warp, of boxes, points and masks too
+    colour      3x4 colour maps, multiplied -> one colour product
+    tone        functions of one value, composed -> one table, one look-up
+    filter      pictures with their neighbours: sharpness, blur, jpeg
+    blend       several policies on the same picture, blended (AugMix)
+    noise       a number for every pixel
+    erase       rectangles
+    across      one picture of several, labels too: mixes, mosaic, copy_paste
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from tfmap import maps
+from tfmap.augment.across import ACROSS
 from tfmap.augment.compiled import compiled
 from tfmap.augment.draws import Draw
 from tfmap.augment.grammar import Call
-from tfmap.augment.pixels import planes, recolour, warp
+from tfmap.augment.selection import leaves, steps
+from tfmap.augment.stages import GEOMETRY, touched
 from tfmap.errors import InputError
 
 Tensor = Any
 Batch = Mapping[str, Any]
 
-_ERASED = 128.0  # middle grey: close to zero after every usual normalisation
+_TARGETS = ("boxes", "classes", "points", "mask")
 
 
 class Policy:
@@ -29,15 +42,17 @@ class Policy:
     Args:
         calls: the parsed ops.
         classes: number of classes, to turn class indices into shares where the policy mixes.
+        point_pairs: rows of key points that exchange their names in a mirrored picture.
 
     Attributes:
         mixes_labels: whether labels come out as float32 (B, K).
     """
 
-    def __init__(self, calls: tuple[Call, ...], *, classes: int | None = None) -> None:
-        self.calls = calls
-        self.classes = classes
-        self.mixes_labels = bool(self._of("mix"))
+    def __init__(
+        self, calls: tuple[Call, ...], *, classes: int | None = None, point_pairs: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        self.calls, self.classes, self.point_pairs = calls, classes, point_pairs
+        self.mixes_labels = bool(self._names(*ACROSS))
         self._compiled = compiled(self._apply)
 
     def __call__(self, batch: Batch, seed: Tensor | tuple[int, int]) -> dict[str, Any]:
@@ -51,7 +66,9 @@ class Policy:
         Returns:
             dict: a new batch. "image" keeps shape and dtype, clipped to 0..255 and rounded where uint8. Where the
             policy mixes, "label" is float32 (B, K), in the shares of the pixels, and "weight" is mixed in the same
-            shares: each picture brings its part of the weight along. Everything else is passed on.
+            shares: each picture brings its part of the weight along. "boxes" with "classes", "points" and "mask" follow
+            their pixels, see `tfmap.augment.targets`; a `mosaic` makes (B, 4N, 4) of boxes (B, N, 4), and each of
+            `mixup`, `cutmix`, `mix` and `copy_paste` (B, 2N, 4). Everything else is passed on.
 
         Raises:
             InputError: a batch that the policy cannot work on.
@@ -59,42 +76,28 @@ class Policy:
         if not self.calls:
             return dict(batch)
         self._check(batch)
-        touched = {"image": batch["image"]}
+        return {**batch, **self._compiled(self._touched(batch), _as_seed(seed))}
+
+    def _touched(self, batch: Batch) -> dict[str, Tensor]:
+        """What of a batch the ops change."""
+        keys = ["image"]
+        if self._names(*GEOMETRY, *ACROSS, "erase"):
+            keys += [key for key in _TARGETS if key in batch]
         if self.mixes_labels:
-            touched["label"] = self._shares(batch["label"])
-            touched |= {"weight": batch["weight"]} if "weight" in batch else {}
-        return {**batch, **self._compiled(touched, _as_seed(seed))}
+            keys += [key for key in ("label", "weight") if key in batch]
+        return {key: self._shares(batch[key]) if key == "label" else batch[key] for key in keys}
 
     def _apply(self, batch: Batch, seed: Tensor) -> dict[str, Tensor]:
         """All ops on the tensors that they touch; one XLA function under TensorFlow."""
         image = batch["image"]
         draw = Draw(seed, image)
-        pixels = self._touch(image, draw)
-        for call in self._of("erase"):
-            pixels = ops.where(call.function(draw, **call.arguments), _ERASED, pixels)
-        mixed = {**batch, "image": pixels}
-        for call in self._of("mix"):
-            mixed = _mix(mixed, call.function(draw, **call.arguments))
-        return {**mixed, "image": _as_dtype(mixed["image"], image.dtype)}
-
-    def _touch(self, image: Tensor, draw: Draw) -> Tensor:
-        """The one warp and the one colour product: float32 (B, H, W, C), 0..255."""
-        if geometry := self._of("geometry"):
-            matrix = maps.identity(draw.count)
-            for call in geometry:
-                matrix = maps.compose(matrix, call.function(draw, **call.arguments))
-            channels = warp(image, matrix)
-        else:
-            channels = planes(image)
-        if colours := self._of("colour"):
-            colour = maps.colour_identity(draw.count)
-            for call in colours:
-                colour = maps.compose_colours(colour, call.function(draw, **call.arguments))
-            channels = recolour(channels, colour)
-        return ops.clip(ops.stack(channels, axis=-1), 0.0, 255.0)
-
-    def _of(self, kind: str) -> list[Call]:
-        return [call for call in self.calls if call.kind == kind]
+        taken = steps(self.calls, draw)
+        made = touched(batch, taken, draw, self.point_pairs)
+        made["image"] = ops.stack(made["image"], axis=-1)
+        for step in taken:
+            if step.call.kind in ACROSS:
+                made = ACROSS[step.call.kind](made, step, draw)
+        return {**made, "image": _as_dtype(made["image"], image.dtype)}
 
     def _shares(self, label: Tensor) -> Tensor:
         """Labels as float32 (B, K)."""
@@ -102,37 +105,48 @@ class Policy:
             return ops.cast(label, "float32")
         if self.classes is None:
             raise InputError(
-                f"augment: {self._names('mix')} mixes labels: class indices (B,) need the number of classes, received "
+                f"augment: {self._names(*ACROSS)} mixes labels: class indices (B,) need the number of classes, received "
                 "classes=None. Use build(ops, classes=K)."
             )
         return ops.one_hot(label, self.classes, dtype="float32")
 
     def _check(self, batch: Batch) -> None:
-        present = ", ".join(sorted(batch)) or "none"
-        for key in ("image", "label") if self.mixes_labels else ("image",):
+        needed = (
+            {"image"} | ({"classes"} if "boxes" in batch else set()) | ({"mask"} if self._names("paste") else set())
+        )
+        needed |= {"label"} if self.mixes_labels and not set(batch) & set(_TARGETS) else set()
+        for key in sorted(needed):
             if key not in batch:
+                present = ", ".join(sorted(batch)) or "none"
                 raise InputError(f"augment: the batch has no {key!r}. Keys present: {present}.")
         shape = tuple(batch["image"].shape)
         if len(shape) != 4 or None in shape[1:]:
             raise InputError(f"augment: image must be (B, H, W, C) with known H, W and C, received shape {shape}.")
-        if self._of("colour") and shape[3] != 3:
+        if self._names("colour") and shape[3] != 3:
             raise InputError(f"augment: {self._names('colour')} needs 3 channels, received image of shape {shape}.")
-        unmoved = [key for key in ("boxes", "mask") if key in batch]
-        if unmoved and self._names("geometry", "erase", "mix"):
+        self._check_targets(batch, shape)
+
+    def _check_targets(self, batch: Batch, shape: tuple[int | None, ...]) -> None:
+        if "mask" in batch and tuple(batch["mask"].shape[1:]) != shape[1:3]:
             raise InputError(
-                f"augment: {self._names('geometry', 'erase', 'mix')} would leave {unmoved[0]!r} where it was: ops that "
-                "move pixels take image, label and weight only. Use colour ops alone for this batch."
+                f"augment: mask must be as large as image, received {tuple(batch['mask'].shape)} and {shape}."
+            )
+        if "points" in batch and self._names(*ACROSS):
+            raise InputError(
+                f"augment: {self._names(*ACROSS)} makes one picture of several, and key points cannot say whose they "
+                "are. Leave it out for this batch."
+            )
+        present = [key for key in _TARGETS if key in batch]
+        blends = [call for call in leaves(self.calls) if call.kind == "blend"]
+        moving = [call.name for call in leaves(tuple(blends)) if call.kind in (*GEOMETRY, "erase")]
+        if present and moving:
+            raise InputError(
+                f"augment: a blend with {moving[0]} shows several versions of a picture at once, and {present[0]!r} "
+                "cannot follow them all. Leave it out for this batch, or blend colours alone."
             )
 
     def _names(self, *kinds: str) -> str:
-        return ", ".join(call.name for call in self.calls if call.kind in kinds)
-
-
-def _mix(batch: dict[str, Tensor], share: Tensor) -> dict[str, Tensor]:
-    """Each picture keeps `share` of its pixels and takes the rest from the one before it in the batch, a ring."""
-    kept = ops.mean(share, axis=(1, 2, 3))
-    shares = {"image": share, "label": kept[:, None], "weight": kept}
-    return {key: shares[key] * value + (1.0 - shares[key]) * ops.roll(value, 1, axis=0) for key, value in batch.items()}
+        return ", ".join(dict.fromkeys(call.name for call in leaves(self.calls) if call.kind in kinds))
 
 
 def _as_dtype(pixels: Tensor, dtype: Any) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from tfmap.sheets import label
 from tfmap.source import Split
 
 SAMPLES = 8
@@ -55,17 +56,9 @@ def samples(
     after = policy(before, tf.constant([config["seed"], 0], tf.int32))
     columns = [np.asarray(batch[key]) for key in ("image", "label") for batch in (before, after)]
     return [
-        {"before": jpeg(one), "after": jpeg(two), "label": _names(label, classes), "mixed": _names(mixed, classes)}
-        for one, two, label, mixed in zip(*columns, strict=True)
+        {"before": jpeg(one), "after": jpeg(two), "label": label(was, classes), "mixed": label(mixed, classes)}
+        for one, two, was, mixed in zip(*columns, strict=True)
     ]
-
-
-def _names(label: np.ndarray, classes: Sequence[str]) -> str:
-    """A label as text: "glass", or "glass 0.7 + paper 0.3" where it was mixed."""
-    if not label.ndim:
-        return classes[int(label)]
-    shares = [(classes[k], float(label[k])) for k in np.argsort(-label, kind="stable") if label[k] > 0.005]
-    return " + ".join(name if share > 0.995 else f"{name} {share:.2f}" for name, share in shares) or "none"
 
 
 def thumbnails(splits: Iterable[Split], ids: Iterable[str]) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import math
 import shutil
 import tempfile
@@ -13,14 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import keras_tuner
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from tfmap import runtime, signatures, tasks, train
+from tfmap import signatures
 from tfmap.errors import InputError
 from tfmap.source import Source
+from tfmap.train import attempt as attempts
 from tfmap.train.callbacks import duration
 from tfmap.train.checkpoint import State
 from tfmap.tune.results import Results, short
@@ -92,7 +89,7 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     ) -> None:
         self.source, self.base, self.dimensions, self.results = source, base, dimensions, results
         epochs = base.get("train", {}).get("epochs", signatures.keys("train")["epochs"].default)
-        self.bar = _bar()
+        self.bar = attempts.bar()
         self.line = self.bar.add_task("", total=max_trials)
         oracle = _oracle(results, dimensions, max_trials=max_trials, epochs=epochs)
         super().__init__(oracle, directory=directory, project_name="search", overwrite=True)
@@ -141,52 +138,16 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
     def _config(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         config = apply(self.base, self.dimensions, drawn)
         epochs = {"epochs": drawn["tuner/epochs"]} if "tuner/epochs" in drawn else {}
-        return {**config, "train": {**config.get("train", {}), "verbose": False, **epochs}}
+        return {**config, "train": {**config.get("train", {}), **epochs}}
 
     def _fit(self, config: Mapping[str, Any], folder: Path) -> list[dict[str, str]]:
         """Train, or finish what was begun, and return the rows of history.csv."""
         state = folder / "checkpoints" / "last.npz"
         if not (state.exists() and State.load(state).finished):
-            keras.backend.clear_session()
-            gc.collect()
-            seed = self.results.recipe["seed"]
-            runtime.seed_everything(seed)  # a trial comes out the same whichever ran before it
-            with runtime.strategy().scope():
-                model = tasks.get(config["task"]).build(
-                    classes=len(self.source.classes), multi_label=self.source.multi_label, **config.get("model", {})
-                )
-            train.fit(
-                model,
-                self.source,
-                out=folder,
-                task=config["task"],
-                seed=seed,
-                augment=config.get("augment", {}).get("ops", ""),
-                pipeline=config.get("pipeline", {}),
-                callbacks=[_Pulse(self.bar, self.line)],
-                **config["train"],
-            )
+            pulse = attempts.Pulse(self.bar, self.line)
+            attempts.attempt(config, self.source, folder, seed=self.results.recipe["seed"], callbacks=[pulse])
         with open(folder / "history.csv", newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
-
-
-class _Pulse(keras.callbacks.Callback):
-    """Moves the bar a little with every epoch."""
-
-    def __init__(self, bar: Progress, line: TaskID) -> None:
-        super().__init__()
-        self.bar, self.line = bar, line
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Advance by the epoch's share of the trial."""
-        self.bar.advance(self.line, 1 / max(self.params.get("epochs", 1), 1))
-
-
-def _bar() -> Progress:
-    """Trials done and the time that is left, on stderr; nothing moves where that is no terminal."""
-    percent = TextColumn("{task.percentage:.0f}%")
-    columns = (TextColumn("{task.description}"), BarColumn(), percent, TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True, soft_wrap=True, highlight=False), transient=True)
 
 
 def _score(rows: list[dict[str, str]], results: Results) -> float:
