@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +39,6 @@ def assemble(
     listing = _with_labels(source, listing, multi_label)
     _check_enough(source, listing)
     keep, left_out, findings = clean.clean(listing, verdicts, unfit)
-    findings |= found
     _check_some(source, keep, left_out)
     parts = _parts(source, listing, verdicts, keep, val_fraction, test_fraction, seed)
     odd = np.array([verdict.odd for verdict in verdicts], bool)
@@ -53,8 +52,16 @@ def assemble(
         multi_label=listing.target == "label" and listing.multi_label,
         target=listing.target,
         skipped=(*listing.skipped, *left_out),
-        findings={kind: tuple(lines) for kind, lines in {**listing.findings, **findings}.items() if lines},
+        findings=_joined(listing.findings, found, findings),
     )
+
+
+def _joined(*all_findings: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    joined: dict[str, tuple[str, ...]] = {}
+    for findings in all_findings:
+        for kind, lines in findings.items():
+            joined[kind] = (*joined.get(kind, ()), *lines)
+    return {kind: lines for kind, lines in joined.items() if lines}
 
 
 def _with_safe_names(listing: Listing) -> Listing:
