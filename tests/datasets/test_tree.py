@@ -55,6 +55,18 @@ def test_children_by_name_in_any_case(tmp_path):
     assert tree.child(tmp_path / "none", ("masks",)) is None
 
 
+def test_folders_nested_deeper_than_the_stack(tmp_path):
+    here = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    assert tree.below(tmp_path) == []
+
+
 def test_text(tmp_path):
     (tmp_path / "a.txt").write_bytes("\ufeffé\n\nb\n".encode())
     assert tree.class_names(tmp_path, "none.txt", "a.txt") == ["é", "b"]

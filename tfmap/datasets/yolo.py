@@ -109,8 +109,8 @@ def _resolve(file: Path, base: Any, name: Any) -> Path | None:
     if not isinstance(name, str):
         return None
     homes = [file.parent / base if isinstance(base, str) else file.parent, file.parent]
-    ways = [home / way for home in homes for way in (name, name.removeprefix("../"))]
-    return next((way for way in ways if os.path.exists(way)), None)
+    ways = [os.path.normpath(home / way) for home in homes for way in (name, name.removeprefix("../"))]
+    return next((Path(way) for way in ways if os.path.exists(way)), None)
 
 
 def _listed(file: Path) -> list[Path]:
