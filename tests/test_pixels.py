@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -232,3 +234,59 @@ def test_floating_point_pixels_are_refused(picture):
 def test_documents_are_not_opened():
     with pytest.raises(OSError, match="cannot identify"):
         pixels.examine(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_of_the_upright_picture(picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture.resize((64, 48)), "JPEG", exif=exif)
+    found = pixels.examine(data)
+    assert (found.height, found.width) == pixels.read(data).shape[:2]
+    assert found.orientation == orientation
+
+
+def test_an_orientation_that_is_none(picture):
+    exif = Image.Exif()
+    exif[0x0112] = 77
+    assert pixels.examine(encoded(picture, "JPEG", exif=exif)).orientation == 1
+
+
+def claims(width, height):
+    """A few bytes that claim to be a PNG of this size."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize("side", [8193, 10_000, 20_000, 2**31 - 1])
+def test_a_header_of_a_hundred_megapixels_is_refused_before_it_is_decoded(side):
+    for read in (pixels.examine, pixels.read, pixels.read_values):
+        with pytest.raises(OSError, match=r"^is larger than 64 million pixels"):
+            read(claims(side, side))
+
+
+def test_the_largest_picture_is_no_matter_of_one_side():
+    with pytest.raises(OSError, match=r"^is larger than 64 million pixels \(1 x 67108865\)$"):
+        pixels.examine(claims(1, pixels.LARGEST_PICTURE + 1))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16", "RGB"])
+def test_the_values_of_a_mask(tmp_path, mode):
+    values = np.array([[0, 255], [255, 0]], np.uint8)
+    image = Image.fromarray(values.astype(np.uint16)) if mode == "I;16" else Image.fromarray(values).convert(mode)
+    if mode == "P":
+        image.putdata([0, 255, 255, 0])
+    image.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(pixels.read_values(str(tmp_path / "mask.png")), values)
+
+
+def test_what_is_no_mask(picture):
+    with pytest.raises(OSError, match="is a JPEG, whose compression changes class numbers; save masks as PNG"):
+        pixels.read_values(encoded(picture, "JPEG"))
+    for image in (picture, picture.convert("RGBA"), picture.convert("F")):
+        with pytest.raises(OSError, match="holds colours, not class numbers; save masks as PNG in greyscale or with a"):
+            pixels.read_values(encoded(image, "TIFF"))
+    with pytest.raises(OSError, match="holds values above 255; save masks with 8 bits"):
+        pixels.read_values(encoded(Image.fromarray(np.full((4, 4), 256, np.uint16)), "PNG"))

@@ -334,6 +334,7 @@ def judged(mutation: Mutation, folder: Path, source: Source, normal: Normal) -> 
             return fault
     count, known = normal[mutation.format]
     said = lines(folder, source) - known
+    "".join(said).encode()  # it can be written to a report
     if any(not item.path or not item.reason for item in source.skipped) or any("\n" in line for line in said):
         return "lists something without path or reason"
     file = folder / mutation.file

@@ -36,6 +36,16 @@ def test_format_that_does_not_fit(tmp_path):
         load(str(tmp_path), format="npz")
 
 
+def test_class_folders_keep_their_reading_beside_stray_files(fill):
+    folder = fill({"a/1.jpg": 0, "a/2.jpg": 1, "b/1.jpg": 2, "b/2.jpg": 3})
+    (folder / "project.xml").write_text("<project/>")
+    (folder / "package.json").write_text('{"images": 4, "name": "x", "categories": "annotations"}')
+    (folder / "classes.txt").write_text("a\nb\n")
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "c.jpg").write_bytes((folder / "a" / "1.jpg").read_bytes())
+    assert load(str(folder)).target == "label"
+
+
 def test_format_wins_over_the_suffix(tmp_path):
     (tmp_path / "a.txt").write_text("path,label\n")
     with pytest.raises(InputError, match="a.txt has no rows"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -322,3 +323,11 @@ def test_a_killed_process_goes_on(tmp_path):
     assert [int(row["epoch"]) for row in Run(out).read_rows("history.csv")] == [1, 2, 3, 4]
     assert f"{reached.epoch}/4" not in done.stderr
     assert (out / "model.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "text"), [("boxes", r"has boxes; .* Set datasets.target to label\.$"), ("mask", "has masks")]
+)
+def test_boxes_and_masks_are_no_labels(net, source, target, text):
+    with pytest.raises(InputError, match=f"^train: photos {text}"):
+        tfmap.fit(net, replace(source, target=target), **QUICK)

@@ -69,10 +69,8 @@ class Annotations:
             InputError: no pictures at all, or masks are wanted and no object has an outline.
         """
         if not self._paths:
-            why = f" The first that was left out: {self.skipped[0].path}: {self.skipped[0].reason}." * bool(
-                self.skipped
-            )
-            raise InputError(f"datasets: {source} names no pictures.{why}")
+            first = [f" The first that was left out: {item.path}: {item.reason}." for item in self.skipped[:1]]
+            raise InputError(f"datasets: {source} names no pictures.{''.join(first)}")
         masks = target == "mask"
         names = (BACKGROUND, *classes) if masks else tuple(classes)
         labels = np.zeros((len(self._paths), len(names)), np.float32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -72,7 +71,9 @@ def _load_npz(file: Path) -> dict[str, np.ndarray]:
         # Opened here, because np.load leaves the file open when it fails.
         with open(file, "rb") as data, np.load(data, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
-    except (ValueError, TypeError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise whatever they stumble over in a damaged file
         raise InputError(f"datasets: {file} is no .npz file of plain arrays.") from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -43,7 +43,6 @@ def assemble(
     listing = _with_labels(source, listing, multi_label)
     _check_enough(source, listing)
     keep, left_out, findings = clean.clean(listing, verdicts, unfit)
-    findings |= found
     _check_some(source, keep, left_out)
     parts = _parts(source, listing, verdicts, keep, val_fraction, test_fraction, seed)
     odd = np.array([verdict.odd for verdict in verdicts], bool)
@@ -56,28 +55,33 @@ def assemble(
         splits=cut,
         multi_label=listing.target == "label" and listing.multi_label,
         target=listing.target,
-        skipped=(*listing.skipped, *left_out),
-        findings={kind: tuple(lines) for kind, lines in {**listing.findings, **findings}.items() if lines},
+        skipped=tuple(Skipped(_printable(item.path), item.reason) for item in (*listing.skipped, *left_out)),
+        findings=_joined(listing.findings, found, findings),
     )
+
+
+def _joined(*all_findings: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    joined: dict[str, tuple[str, ...]] = {}
+    for findings in all_findings:
+        for kind, lines in findings.items():
+            joined[kind] = (*joined.get(kind, ()), *map(_printable, lines))
+    return {kind: lines for kind, lines in joined.items() if lines}
 
 
 def with_safe_names(listing: Listing) -> Listing:
     """Without the files whose names are no text: neither TensorFlow nor a report can write them."""
     if listing.kind != "path":
         return listing
-    safe = np.array([_is_text(path) for path in listing.images], bool)
+    safe = np.array([path == _printable(path) for path in listing.images], bool)
     if safe.all():
         return listing
-    unsafe = [Skipped(ascii(path)[1:-1], "has a name that is no UTF-8; rename it") for path in listing.images[~safe]]
+    unsafe = [Skipped(path, "has a name that is no UTF-8; rename it") for path in listing.images[~safe]]
     return replace(listing.take(np.flatnonzero(safe)), skipped=(*listing.skipped, *unsafe))
 
 
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _printable(text: str) -> str:
+    """The text; the bytes of a file's name that are no UTF-8 are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _check_enough(source: str, listing: Listing) -> None:

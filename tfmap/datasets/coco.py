@@ -20,7 +20,8 @@ from tfmap.datasets.listing import PARTS, Listing, Target, check_classes
 from tfmap.datasets.polygons import segment
 from tfmap.errors import InputError
 
-_HEAD = 1 << 14  # bytes in which a COCO file names one of its lists
+_HEAD = 1 << 14  # bytes in which a COCO file starts one of its lists
+_LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _FOLDERS = ("images", "image", "imgs", "data")
 _PROBE = 50  # pictures that are looked for to find their folder
 
@@ -65,10 +66,7 @@ def _is_coco(file: Path) -> bool:
     if file.suffix.lower() != ".json" or not file.is_file():
         return False
     with open(file, "rb") as data:
-        head = data.read(_HEAD)
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and any(
-        f'"{name}"'.encode() in head for name in ("images", "annotations", "categories")
-    )
+        return _LIST.search(data.read(_HEAD)) is not None
 
 
 def _load(file: Path) -> dict[str, list]:

@@ -201,7 +201,7 @@ def _settle_files(
     reader = partial(
         masks.read_mask, table=bytes(np.where(table == masks.UNKNOWN, masks.IGNORED, table).astype(np.uint8))
     )
-    return replace(listing, classes=classes, labels=labels, masks=Masks(objects(items), reader)), reasons
+    return replace(listing, classes=classes, labels=labels, declared=True, masks=Masks(objects(items), reader)), reasons
 
 
 def _turn(mask: MaskVerdict, verdict: Verdict) -> int:

@@ -44,10 +44,12 @@ def pictures(folder: Path) -> list[Path]:
 
 def below(folder: Path) -> list[Path]:
     """The pictures in a folder and in the folders below it; links to folders are not followed."""
-    found = pictures(folder)
-    for entry in visible(folder):
-        if is_folder(entry) and not entry.is_symlink():
-            found += below(Path(entry.path))
+    found, left = [], [folder]
+    while left:  # no recursion: folders may be nested deeper than Python's stack
+        here = left.pop()
+        found += pictures(here)
+        inner = [Path(entry.path) for entry in visible(here) if is_folder(entry) and not entry.is_symlink()]
+        left += reversed(inner)
     return found
 
 

@@ -45,8 +45,9 @@ class Found(NamedTuple):
 
 
 def matches(folder: Path) -> bool:
-    """Whether there are XML files beside pictures or in Annotations/, or VOC's own masks."""
-    return bool(_places(folder)) or (tree.child(folder, ("jpegimages",)) is not None and _masks(folder) is not None)
+    """Whether there are XML files in Annotations/ or beside pictures of the same name, or VOC's own masks."""
+    boxes = any(pictures != notes or _common(notes) for _, pictures, notes in _places(folder))
+    return boxes or (tree.child(folder, ("jpegimages",)) is not None and _masks(folder) is not None)
 
 
 def read(folder: Path, target: Target | None = None) -> Listing:
@@ -90,6 +91,12 @@ def _places(folder: Path) -> list[tuple[str, Path, Path]]:
     roots = [("", folder), *tree.parts(folder)]
     places = [(part, tree.child(root, PICTURES) or root, tree.child(root, NOTES) or root) for part, root in roots]
     return [place for place in places if tree.holds(place[2], ".xml")]
+
+
+def _common(folder: Path) -> bool:
+    return not {note.stem for note in tree.files(folder, ".xml")}.isdisjoint(
+        path.stem for path in tree.pictures(folder)
+    )
 
 
 def _pairs(

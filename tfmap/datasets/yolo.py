@@ -28,6 +28,8 @@ _CLASS_FILES = ("classes.txt", "obj.names", "labels.txt")
 _LARGEST = 1 << 26  # bytes of a label file
 _HIGHEST = 10_000  # number of a class; a typo of 10^9 would make a list of so many names
 
+Part = tuple[str, list[Path], list[Path]]  # name, pictures, folders that were searched
+
 
 def matches(path: Path) -> bool:
     """Whether a folder has YOLO's data.yaml or classes.txt with label files, or a file is a data.yaml."""
@@ -47,21 +49,11 @@ def read(path: Path, target: Target | None = None) -> Listing:
     found = Annotations()
     distinct_classes(list(classes.values()), str(file or path))
     place = {number: index for index, number in enumerate(classes)}
-    unlabelled = 0
-    for part, pictures in parts:
+    for part, pictures, folders in parts:
         for picture in pictures:
-            label = _label_file(picture)
-            rows = _rows(label, found)
-            unlabelled += rows is None and not label.exists()
-            if rows is None and label.exists():
-                continue  # it cannot be read, and `_rows` has listed it
-            found.add(picture, part)
-            for line, values in rows or ():
-                _add_object(f"{label}, line {line}", values, place, target, found)
-    for folder in sorted({picture.parent for _, pictures in parts for picture in pictures}):
-        _skip_orphans(folder, found)
-    if unlabelled:
-        found.findings[UNLABELLED].append(f"{unlabelled} pictures of {path}")
+            _add(picture, part, place, target, found)
+        for folder in sorted({*folders, *(picture.parent for picture in pictures)}):
+            _skip_orphans(folder, found)
     return found.listing(list(classes.values()), path, target=target or "boxes", unit="share")
 
 
@@ -73,7 +65,7 @@ def _named(folder: Path) -> list[str] | None:
     return tree.class_names(folder, *_CLASS_FILES)
 
 
-def _described(file: Path) -> tuple[dict[int, str], list[tuple[str, list[Path]]]]:
+def _described(file: Path) -> tuple[dict[int, str], list[Part]]:
     """Classes by number and pictures by part, as a data.yaml says."""
     try:
         content = yaml.safe_load(tree.read_text(file))
@@ -82,9 +74,9 @@ def _described(file: Path) -> tuple[dict[int, str], list[tuple[str, list[Path]]]
     if not isinstance(content, dict) or not content.get("train"):
         raise InputError(f"datasets: {file} is no data.yaml of YOLO: it needs train (folders of pictures) and names.")
     listed = [(part, content.get(part)) for part in ("train", "val", "test")]
-    parts = [(part, _pictures(file, content, part, entry)) for part, entry in listed if entry]
+    parts = [(part, *_pictures(file, content, part, entry)) for part, entry in listed if entry]
     # One part alone does not say how to cut the data; that is what "" means.
-    return _classes(file, content), parts if len(parts) > 1 else [("", parts[0][1])]
+    return _classes(file, content), parts if len(parts) > 1 else [("", *parts[0][1:])]
 
 
 def _classes(file: Path, content: dict[str, Any]) -> dict[int, str]:
@@ -99,15 +91,17 @@ def _classes(file: Path, content: dict[str, Any]) -> dict[int, str]:
     return dict(sorted(classes.items()))
 
 
-def _pictures(file: Path, content: dict[str, Any], part: str, entry: Any) -> list[Path]:
-    """The pictures of folders or of lists of files."""
+def _pictures(file: Path, content: dict[str, Any], part: str, entry: Any) -> tuple[list[Path], list[Path]]:
+    """The pictures of folders or of lists of files, and these folders."""
     found: list[Path] = []
+    folders: list[Path] = []
     for name in entry if isinstance(entry, list) else [entry]:
         place = _resolve(file, content.get("path"), name)
         if place is None:
             raise InputError(f"datasets: {file}: {part} is {name!r}, which is not there.")
         found += tree.below(place) if place.is_dir() else _listed(place)
-    return found
+        folders += [place] if place.is_dir() else []
+    return found, folders
 
 
 def _resolve(file: Path, base: Any, name: Any) -> Path | None:
@@ -115,8 +109,8 @@ def _resolve(file: Path, base: Any, name: Any) -> Path | None:
     if not isinstance(name, str):
         return None
     homes = [file.parent / base if isinstance(base, str) else file.parent, file.parent]
-    ways = [home / way for home in homes for way in (name, name.removeprefix("../"))]
-    return next((way for way in ways if os.path.exists(way)), None)
+    ways = [os.path.normpath(home / way) for home in homes for way in (name, name.removeprefix("../"))]
+    return next((Path(way) for way in ways if os.path.exists(way)), None)
 
 
 def _listed(file: Path) -> list[Path]:
@@ -124,7 +118,7 @@ def _listed(file: Path) -> list[Path]:
     return [file.parent / line for line in lines if line]
 
 
-def _undescribed(folder: Path) -> tuple[dict[int, str], list[tuple[str, list[Path]]]]:
+def _undescribed(folder: Path) -> tuple[dict[int, str], list[Part]]:
     """Classes by classes.txt, pictures by what lies there."""
     names = _named(folder)
     if names is None:
@@ -133,7 +127,7 @@ def _undescribed(folder: Path) -> tuple[dict[int, str], list[tuple[str, list[Pat
         )
     roots = _roots(folder)
     cut = [(part, path) for root in roots for part, path in tree.parts(root)]
-    parts = [(part, tree.below(path)) for part, path in cut] or [("", tree.below(root)) for root in roots]
+    parts = [(part, tree.below(path), [path]) for part, path in cut or [("", root) for root in roots]]
     return {index: name.strip() for index, name in enumerate(names)}, parts
 
 
@@ -154,6 +148,20 @@ def _label_file(picture: Path) -> Path:
     return Path(changed if found else picture).with_suffix(".txt")
 
 
+def _add(picture: Path, part: str, place: dict[int, int], target: Target | None, found: Annotations) -> None:
+    """One picture and its objects; a picture whose label file cannot be read is left out."""
+    label = _label_file(picture)
+    if not os.path.lexists(label):
+        found.findings[UNLABELLED].append(str(picture))
+        found.add(picture, part)
+        return
+    rows = _rows(label, found)
+    if rows is not None:
+        found.add(picture, part)
+        for line, words in rows:
+            _add_object(f"{label}, line {line}", words, place, target, found)
+
+
 def _skip_orphans(folder: Path, found: Annotations) -> None:
     """List the label files of a folder of pictures that belong to none."""
     labels = _label_file(folder / "x").parent
@@ -166,13 +174,11 @@ def _skip_orphans(folder: Path, found: Annotations) -> None:
 
 
 def _rows(label: Path, found: Annotations) -> list[tuple[int, list[str]]] | None:
-    """(line number, words) of a label file; None where there is none or, with a line in `skipped`, it is no text."""
+    """(line number, words) of a label file; None, and a line in `skipped`, where it is no text."""
     try:
-        if label.stat().st_size > _LARGEST or not label.is_file():
-            raise ValueError("is no regular file, or larger than 64 MB")
+        if not label.is_file() or label.stat().st_size > _LARGEST:
+            raise ValueError(f"is no file, or larger than {_LARGEST >> 20} MB")
         text = label.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError) as error:
         found.skip(label, f"cannot be read, so its picture is left out: {error}")
         return None

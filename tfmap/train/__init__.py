@@ -110,6 +110,7 @@ def fit(
     from tfmap.train.loop import Loop
 
     settings.check(recipe)
+    settings.check_target(source, task)
     module, classes = tasks.get(task), model.output_shape[-1]
     settings.check_fits(model, source)
     run = Run(out) if out is not None else None
@@ -149,11 +150,12 @@ def command(config: dict[str, Any], run: Run) -> None:
     """Train what a config describes; leaves config, data, versions, history, checkpoints and model.keras in the run."""
     from tfmap import datasets, runtime, tasks
     from tfmap.runs import replacing
-    from tfmap.train import records
+    from tfmap.train import records, settings
 
     seed = config.get("seed", 0)
     runtime.seed_everything(seed)
     source = datasets.load(**{"seed": seed, **config["datasets"]})
+    settings.check_target(source, config["task"])
     records.write(run, config, source)
     with runtime.strategy().scope():
         model = tasks.get(config["task"]).build(

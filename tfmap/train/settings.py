@@ -44,17 +44,23 @@ def check(recipe: Mapping[str, Any]) -> None:
             raise InputError(f"train.{name} must be {expected}, received {recipe[name]!r}.")
 
 
+def check_target(source: Source, task: str) -> None:
+    """Check that a data set says about its pictures what a task learns.
+
+    Raises:
+        InputError: it has boxes or masks.
+    """
+    if source.target != "label":
+        has, hint = {"boxes": ("boxes", " Set datasets.target to label."), "mask": ("masks", "")}[source.target]
+        raise InputError(f"train: {source.id} has {has}; the task {task} wants labels.{hint}")
+
+
 def check_fits(model: keras.Model, source: Source) -> None:
     """Check that a model and a data set belong together.
 
     Raises:
         InputError: the model's outputs or input do not fit the data.
     """
-    if source.target != "label":
-        raise InputError(
-            f"train: {source.id} has {'boxes' if source.target == 'boxes' else 'masks'}; the task classification wants "
-            f"labels.{' Set datasets.target to label.' if source.target == 'boxes' else ''}"
-        )
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.output_shape) != 2:
         raise InputError(
             f"train: expected a model of one picture and one output (B, K), received inputs {model.input_shape} "
