@@ -39,10 +39,11 @@ def test_only_what_has_changed_is_fetched_again(flowers, store, glass):
     assert remote.fetch(flowers) == folder
     store.pipe("/bucket/flowers/a/0.jpg", glass[20].read_bytes())
     store.pipe("/bucket/flowers/c/9.jpg", glass[21].read_bytes())
-    store.rm("/bucket/flowers/b/1.jpg")
+    store.rm("/bucket/flowers/b", recursive=True)
     remote.fetch(flowers)
     after = {name: (folder / name).stat().st_ino for name in names(folder)}
-    assert set(after) == set(before) - {"b/1.jpg"} | {"c/9.jpg"}
+    assert set(after) == {name for name in before if name[0] == "a"} | {"c/9.jpg"}
+    assert not (folder / "b").exists()
     assert [name for name in after if after[name] != before.get(name)] == ["a/0.jpg", "c/9.jpg"]
     assert (folder / "a/0.jpg").read_bytes() == glass[20].read_bytes()
 
