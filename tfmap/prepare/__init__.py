@@ -69,7 +69,7 @@ def prepare(
     from tfmap.prepare import manifest, plan
 
     _check(shard_mb=shard_mb, max_side=max_side, quality=quality, workers=workers)
-    out, settings = Path(out).expanduser(), plan.Settings(shard_mb, max_side, encode, quality, seed)
+    out, settings = Path(out).expanduser().absolute(), plan.Settings(shard_mb, max_side, encode, quality, seed)
     manifest.check_folder(out, source.id)
     with manifest.locked(out):
         manifest.begin(out, source, settings)
