@@ -40,6 +40,7 @@ class Listing:
         masks: masks of the N pictures, where the source has them.
         shards: paths of the files that a "record" lies in.
         digests: object (N,) of str, for records: what `scan` found when they were prepared.
+        sizes: int64 (N, 2), for records: (height, width).
     """
 
     kind: Literal["path", "encoded", "record", "pixels"]
@@ -53,6 +54,7 @@ class Listing:
     masks: Masks | None = None
     shards: tuple[str, ...] = ()
     digests: np.ndarray | None = None
+    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -189,6 +189,7 @@ def _listing(folder: Path, manifest: dict[str, Any]) -> Listing:
         boxes=_boxes(tables) if "boxes" in tables[0] else None,
         masks=Masks(_places(tables, "mask"), partial(read_mask, shards=paths)) if "mask" in tables[0] else None,
         shards=paths,
+        sizes=np.concatenate([table["sizes"] for table in tables]).astype(np.int64),
         digests=objects([digest for table in tables for digest in _digests(table)]),
     )
 
