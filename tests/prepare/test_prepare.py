@@ -110,9 +110,9 @@ def test_a_picture_that_is_broken_meanwhile_is_left_out_and_listed(pictures, tmp
     assert [(one.path, one.reason) for one in read.skipped] == [(path, reason)]
 
 
-def test_names_that_are_no_utf8(pictures, tmp_path):
-    os.rename(os.fsencode(next((pictures / "glass").iterdir())), os.fsencode(pictures / "glass") + b"/\xff.jpg")
-    prepare(load(str(pictures), val_fraction=0.0), tmp_path / "out", workers=1)
+def test_names_that_are_no_utf8(kinds, tmp_path):
+    kinds["encoded"].split("train").ids[3] = "glass/\udcff.jpg"
+    prepare(kinds["encoded"], tmp_path / "out", workers=1)
     assert "glass/\udcff.jpg" in load(str(tmp_path / "out"), val_fraction=0.0).split("train").ids
 
 
