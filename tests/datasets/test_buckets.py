@@ -125,6 +125,16 @@ def test_a_package_that_is_not_installed(scheme, own_cache_folder, monkeypatch):
         remote.fetch(f"{scheme}://bucket/x")
 
 
+def test_a_file_that_arrives_cut(flowers, store, monkeypatch):
+    def cut(_, place, here):
+        with open(here, "wb") as file:
+            file.write(store.cat_file(place)[:1000])
+
+    monkeypatch.setattr(type(store), "get_file", cut)
+    with pytest.raises(InputError, match=r"bucket/flowers cannot be fetched: ./.\.jpg ended at byte 1,000 of"):
+        remote.fetch(flowers)
+
+
 def test_a_store_that_refuses(store, monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError("no credentials\nfound")

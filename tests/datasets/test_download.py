@@ -116,6 +116,12 @@ def test_a_file_that_is_not_there(server, get):
     assert len(server.asked()) == 1
 
 
+def test_a_server_that_is_down(server, get):
+    with pytest.raises(InputError, match=r"cannot be fetched: the server answered 503 Service Unavailable\. 0 bytes"):
+        get("down")
+    assert len(server.asked()) == download._TRIES
+
+
 def test_a_server_that_is_not_there(server, get):
     server.stop()
     with pytest.raises(InputError, match=r"cannot be fetched: .*refused.* 0 bytes have come and are kept; the same"):

@@ -139,14 +139,34 @@ def test_an_edited_picture_and_other_settings_make_only_what_they_must(kinds, tm
         ({"max_side": -1}, "prepare.max_side must be at least 1, received -1."),
         ({"workers": 0}, "prepare.workers must be at least 1, received 0."),
         ({"quality": 101}, "prepare.quality must be from 1 to 100, received 101."),
+        (
+            {"quality": 50, "encode": "png"},
+            "prepare.quality is that of JPEG, but prepare.encode is png. Remove one of them.",
+        ),
+        (
+            {"workers": 2, "beam": []},
+            "prepare.workers counts processes of this machine, but prepare.beam is set. Remove one.",
+        ),
         ({"encode": "webp"}, "prepare(): prepare.encode must be keep | jpeg | png, received 'webp' (str)."),
     ],
 )
-def test_settings_out_of_range(kinds, tmp_path, setting, text):
+def test_settings_that_make_no_sense(kinds, tmp_path, setting, text):
     with pytest.raises(InputError) as error:
         prepare(kinds["path"], tmp_path, **setting)
     assert str(error.value) == text
     assert not list(tmp_path.iterdir())
+
+
+def test_a_url_is_no_folder(kinds):
+    with pytest.raises(InputError, match="gs://bucket/x is a URL, expected a folder. Write to a folder and copy it"):
+        prepare(kinds["path"], "gs://bucket/x")
+
+
+def test_a_prepared_set_can_be_moved(kinds, tmp_path):
+    prepare(kinds["encoded"], tmp_path / "here", workers=1)
+    os.rename(tmp_path / "here", tmp_path / "there")
+    split = load(str(tmp_path / "there"), val_fraction=0.0).split("train")
+    assert rows_of(split)["photo 7"][0] == kinds["encoded"].split("train").images[7]
 
 
 def command(*arguments: str) -> list[str]:
@@ -196,8 +216,12 @@ def test_killed_and_resumed_is_the_same_to_the_last_byte(tmp_path, half):
     wait_for(lambda: not any(list_fds(worker) for worker in workers))
     made = {path.name: path.stat().st_ino for path in out.glob("*.tfrecord") if path.with_suffix(".npz").exists()}
     assert 0 < len(made) < len([name for name in uninterrupted if name.endswith(".npz")])
-    with pytest.raises(InputError, match=f"was not finished: .* python -m tfmap.prepare {half} {out}"):
+    with pytest.raises(InputError, match="was not finished") as error:
         load(str(out))
+    assert str(error.value).endswith(
+        f"python -m tfmap.prepare {half} {out} prepare.shard_mb=1 prepare.max_side=120 prepare.encode=png "
+        "prepare.quality=92 seed=0"
+    )
     done = subprocess.run(command(*wanted, "prepare.workers=1"), capture_output=True, text=True, check=True)
     assert f"train on it with datasets.source={out}" in done.stdout
     assert bytes_of(out) == uninterrupted
