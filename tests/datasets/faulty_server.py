@@ -7,6 +7,7 @@ The first part of a path says how /<how>/<file> is served:
     anonymous without ranges, ETag and Content-Length
     cut       a third of what is asked for, then the connection ends; with ranges
     stuck     the first 1,000 bytes, then the connection ends; without ranges
+    down      503 every time
     ill       500 every second time, else as good
 """
 
@@ -29,6 +30,8 @@ class Handler(BaseHTTPRequestHandler):
         print(how, name, wanted or "all", flush=True)
         if not path.is_file():
             self.send_error(404)
+        elif how == "down":
+            self.send_error(503)
         elif how == "ill" and next(COUNT) % 2 == 0:
             self.send_error(500)
         else:

@@ -88,6 +88,7 @@ BAD_NAMES = {
     "a\\..\\x.jpg": "has a backslash in its name",
     "a/b\nc.jpg": "has a control character in its name",
     f"a/{'x' * 256}": "has a name longer than 255 bytes",
+    "a/" * 1500 + "x": "lies more than 100 folders deep",
 }
 
 

@@ -39,10 +39,11 @@ def test_only_what_has_changed_is_fetched_again(flowers, store, glass):
     assert remote.fetch(flowers) == folder
     store.pipe("/bucket/flowers/a/0.jpg", glass[20].read_bytes())
     store.pipe("/bucket/flowers/c/9.jpg", glass[21].read_bytes())
-    store.rm("/bucket/flowers/b/1.jpg")
+    store.rm("/bucket/flowers/b", recursive=True)
     remote.fetch(flowers)
     after = {name: (folder / name).stat().st_ino for name in names(folder)}
-    assert set(after) == set(before) - {"b/1.jpg"} | {"c/9.jpg"}
+    assert set(after) == {name for name in before if name[0] == "a"} | {"c/9.jpg"}
+    assert not (folder / "b").exists()
     assert [name for name in after if after[name] != before.get(name)] == ["a/0.jpg", "c/9.jpg"]
     assert (folder / "a/0.jpg").read_bytes() == glass[20].read_bytes()
 
@@ -122,6 +123,16 @@ def test_a_package_that_is_not_installed(scheme, own_cache_folder, monkeypatch):
         InputError, match=rf"{scheme}:// needs a package .* \(Please install {scheme}fs\).*tfmap\[remote\]"
     ):
         remote.fetch(f"{scheme}://bucket/x")
+
+
+def test_a_file_that_arrives_cut(flowers, store, monkeypatch):
+    def cut(_, place, here):
+        with open(here, "wb") as file:
+            file.write(store.cat_file(place)[:1000])
+
+    monkeypatch.setattr(type(store), "get_file", cut)
+    with pytest.raises(InputError, match=r"bucket/flowers cannot be fetched: ./.\.jpg ended at byte 1,000 of"):
+        remote.fetch(flowers)
 
 
 def test_a_store_that_refuses(store, monkeypatch):

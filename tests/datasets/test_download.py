@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,12 @@ class Server:
     """A process that serves a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._log = folder, folder / "log"
-        self._file = open(self._log, "wb")
-        self._process = subprocess.Popen([sys.executable, str(SERVER), str(folder)], stdout=self._file)
+        self.folder, self._log, self._seen = folder, folder / "log", 0
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen([sys.executable, str(SERVER), str(folder)], stdout=log)
         while not self._lines():
             assert self._process.poll() is None
+            time.sleep(0.01)
         self.url = f"http://127.0.0.1:{self._lines()[0]}"
 
     def _lines(self) -> list[str]:
@@ -30,14 +32,13 @@ class Server:
 
     def asked(self) -> list[str]:
         """What was asked of it since the last call."""
-        lines, self._seen = self._lines()[1:], getattr(self, "_seen", 0)
+        lines = self._lines()[1:]
         new, self._seen = lines[self._seen :], len(lines)
         return new
 
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._file.close()
 
 
 @pytest.fixture
@@ -113,6 +114,12 @@ def test_a_file_that_is_not_there(server, get):
     with pytest.raises(InputError, match=r"/good/b.zip: the server answered 404 Not Found\."):
         get("good", "b.zip")
     assert len(server.asked()) == 1
+
+
+def test_a_server_that_is_down(server, get):
+    with pytest.raises(InputError, match=r"cannot be fetched: the server answered 503 Service Unavailable\. 0 bytes"):
+        get("down")
+    assert len(server.asked()) == download._TRIES
 
 
 def test_a_server_that_is_not_there(server, get):

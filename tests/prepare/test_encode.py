@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.prepare.conftest import encoded
 from tfmap import pixels
+from tfmap.datasets.scan import judge
 from tfmap.prepare import encode
 from tfmap.prepare.plan import Settings
 
@@ -47,12 +48,12 @@ ODD = {
 def test_an_odd_picture_becomes_a_plain_one_that_looks_the_same(image, name):
     make, format, channels = ODD[name]
     data = make(image)
-    assert pixels.examine(data).odd
+    assert judge(data).odd
     picture = encode.encode(data, True, Settings())
     expected = pixels.read(data, channels)
     assert (picture.format, (picture.height, picture.width, picture.channels)) == (format, expected.shape)
     assert picture.was == expected.shape[:2]
-    assert not pixels.examine(picture.data).odd
+    assert not judge(picture.data).odd
     by_tensorflow = tf.io.decode_image(picture.data).numpy()
     difference = np.abs(by_tensorflow.astype(int) - expected.astype(int))
     assert difference.max() == 0 if format == "png" else difference.mean() < 4

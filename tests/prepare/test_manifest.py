@@ -30,6 +30,11 @@ def test_a_file_is_no_folder(tmp_path):
         manifest.check_folder(tmp_path / "file", "here")
 
 
+def test_a_folder_inside_the_source_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"new lies inside the source, which would then hold itself\. Give another"):
+        manifest.check_folder(tmp_path / "new", str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["photo.jpg", "train-0-of-1.tfrecord", ".hidden", "others-00000-of-00001.npz"])
 def test_a_folder_with_other_files_is_refused(tmp_path, name):
     (tmp_path / name).touch()

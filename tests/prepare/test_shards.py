@@ -68,7 +68,7 @@ def test_a_picture_that_fails_is_left_out_and_told_and_tried_again(annotated, tm
     good = shard.split.images[4]
     shard.split.images[4] = str(tmp_path / "gone.jpg")
     made = shards.make(shard, tmp_path)
-    assert made["skipped"] == [[shard.names[4], "No such file or directory"]]
+    assert made["skipped"] == [[shard.split.ids[4], "No such file or directory"]]
     assert made["shard"]["records"] == 11
     shard.split.images[4] = good
     assert shards.make(shard, tmp_path)["shard"]["records"] == 12

@@ -31,6 +31,7 @@ MOST_MEMBERS = 5_000_000
 MOST_BYTES = 1 << 40
 MOST_RATIO = 200  # unpacked bytes for each byte of the archive: pictures stay below 2, runs of zeros reach 1,000
 _SMALL = 64 << 20  # unpacked bytes below which no ratio does harm
+_DEEPEST = 100  # folders inside each other: Python's own functions for trees recurse
 _BLOCK = 1 << 20  # bytes read at a time; no header of a tar file may be longer, as it is read into memory
 _JUNK = "__MACOSX"  # where macOS puts a shadow of each file
 
@@ -89,6 +90,8 @@ def name_fault(name: str) -> str:
         return "leads outside, or has a backslash in its name" if "\\" in name else "leads outside the archive"
     if any(len(part.encode()) > 255 for part in parts):
         return "has a name longer than 255 bytes"
+    if len(parts) > _DEEPEST:
+        return f"lies more than {_DEEPEST} folders deep"
     return "" if name.strip("/") else "has no name"
 
 

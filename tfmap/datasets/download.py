@@ -70,6 +70,7 @@ class Web:
         try:
             response = urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=_TIMEOUT)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code >= 500:  # an overloaded server may recover
                 raise ConnectionError(f"the server answered {error.code} {error.reason}") from error
             raise InputError(f"datasets: {self.url}: the server answered {error.code} {error.reason}.") from error

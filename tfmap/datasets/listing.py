@@ -48,6 +48,7 @@ class Listing:
         shards: paths of the files that a "record" lies in.
         faults: what makes `load` refuse the source although its pictures can be listed, such as an empty class folder.
         digests: object (N,) of str, for records: what `scan` found when they were prepared.
+        sizes: int64 (N, 2), for records: (height, width).
     """
 
     kind: Literal["path", "encoded", "record", "pixels"]
@@ -66,6 +67,7 @@ class Listing:
     shards: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     digests: np.ndarray | None = None
+    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

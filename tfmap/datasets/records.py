@@ -89,7 +89,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not manifest.get("finished"):
         raise InputError(
             f"datasets: {folder} was not finished: its preparation was interrupted. The same command goes on where it "
-            f"stopped: python -m tfmap.prepare {manifest.get('source')} {folder}"
+            f"stopped: python -m tfmap.prepare {manifest.get('source')} {folder} {_settings(manifest)}"
         )
     return manifest
 
@@ -165,6 +165,12 @@ def _again(folder: Path) -> str:
     return f"Make it again: python -m tfmap.prepare SOURCE {folder}"
 
 
+def _settings(manifest: dict[str, Any]) -> str:
+    """As the command line takes them."""
+    given = {name: value for name, value in manifest.get("settings", {}).items() if value is not None}
+    return " ".join(f"{name if name == 'seed' else f'prepare.{name}'}={value}" for name, value in given.items())
+
+
 def _shards(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [shard for part in manifest["splits"].values() for shard in part["shards"]]
 
@@ -189,6 +195,7 @@ def _listing(folder: Path, manifest: dict[str, Any]) -> Listing:
         boxes=_boxes(tables) if "boxes" in tables[0] else None,
         masks=Masks(_places(tables, "mask"), partial(read_mask, shards=paths)) if "mask" in tables[0] else None,
         shards=paths,
+        sizes=np.concatenate([table["sizes"] for table in tables]).astype(np.int64),
         digests=objects([digest for table in tables for digest in _digests(table)]),
     )
 

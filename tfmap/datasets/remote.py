@@ -9,11 +9,7 @@ https goes through Python's own urllib: fsspec's does not say when a server igno
 
 from __future__ import annotations
 
-import fcntl
-import os
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tfmap import caches
@@ -58,7 +54,7 @@ def fetch(url: str) -> Path:
     if scheme == "file":
         return Path(urllib.parse.unquote(rest))
     place = caches.folder("remote") / digest(url.encode(errors="surrogateescape"))
-    with _alone(place):
+    with caches.locked(place, wait=True):
         if scheme.startswith("http"):
             from tfmap.datasets import download
 
@@ -79,15 +75,3 @@ def _check_file(url: str) -> None:
 def _name(url: str) -> str:
     """The last part of a URL's path."""
     return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rstrip("/").rpartition("/")[2]) or "root"
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Wait until no other process fetches the same."""
-    place.mkdir(parents=True, exist_ok=True)
-    folder = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)

@@ -49,6 +49,8 @@ def split(
     Returns:
         object (N,) of "train", "val" or "test".
     """
+    if not val_fraction and not test_fraction:
+        return np.full(len(digests), "train", object)
     places = np.array([place(digest, seed) for digest in digests], np.float64)
     parts = np.full(len(places), "train", object)
     parts[places < test_fraction + val_fraction] = "val"

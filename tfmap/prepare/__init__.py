@@ -68,8 +68,11 @@ def prepare(
     """
     from tfmap.prepare import manifest, plan
 
-    _check(shard_mb=shard_mb, max_side=max_side, quality=quality, workers=workers)
-    out, settings = Path(out).expanduser(), plan.Settings(shard_mb, max_side, encode, quality, seed)
+    _check_range(shard_mb=shard_mb, max_side=max_side, quality=quality, workers=workers)
+    _check_unused(quality=quality, encode=encode, beam=beam, workers=workers)
+    if "://" in str(out):
+        raise InputError(f"prepare: {out} is a URL, expected a folder. Write to a folder and copy it there.")
+    out, settings = Path(out).expanduser().absolute(), plan.Settings(shard_mb, max_side, encode, quality, seed)
     manifest.check_folder(out, source.id)
     with manifest.locked(out):
         manifest.begin(out, source, settings)
@@ -95,12 +98,19 @@ def command(config: dict[str, Any], run: Run) -> None:
     sys.stdout.write(f"{run.path}: train on it with datasets.source={run.path}\n")
 
 
-def _check(*, shard_mb: int, max_side: int | None, quality: int, workers: int | None) -> None:
+def _check_range(*, shard_mb: int, max_side: int | None, quality: int, workers: int | None) -> None:
     for name, value in (("shard_mb", shard_mb), ("max_side", max_side), ("workers", workers)):
         if value is not None and value < 1:
             raise InputError(f"prepare.{name} must be at least 1, received {value}.")
     if not 1 <= quality <= 100:
         raise InputError(f"prepare.quality must be from 1 to 100, received {quality}.")
+
+
+def _check_unused(*, quality: int, encode: str, beam: list[str] | None, workers: int | None) -> None:
+    if encode == "png" and quality != 92:
+        raise InputError("prepare.quality is that of JPEG, but prepare.encode is png. Remove one of them.")
+    if beam is not None and workers is not None:
+        raise InputError("prepare.workers counts processes of this machine, but prepare.beam is set. Remove one.")
 
 
 def _engine(beam: list[str] | None, workers: int | None) -> Engine:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tfmap import caches
 from tfmap.datasets.records import FORMAT, MANIFEST, SCHEMA
 from tfmap.errors import InputError
 from tfmap.prepare.plan import Settings
@@ -24,30 +23,28 @@ _OURS = re.compile(r"(train|val|test)-\d{5,}-of-\d{5,}\.(tfrecord|npz)")
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Have the folder for oneself; the lock ends with the process, however it ends.
+    """Have the folder for oneself.
 
     Raises:
         InputError: another process is writing there.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    folder = os.open(out, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        with caches.locked(out, wait=False):
+            yield
     except BlockingIOError:
         raise InputError(f"prepare: another process is writing to {out}. Wait until it has ended.") from None
-    finally:
-        os.close(folder)
 
 
 def check_folder(out: Path, source: str) -> None:
     """Refuse a folder that holds anything but an earlier state of this data set.
 
     Raises:
-        InputError: it is a file, it holds other files, or the records of another source.
+        InputError: it is a file, lies inside the source, or holds other files or the records of another source.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"prepare: {out} is a file, expected a new or an empty folder.")
+    if Path(source).is_dir() and out.resolve().is_relative_to(Path(source).resolve()):
+        raise InputError(f"prepare: {out} lies inside the source, which would then hold itself. Give another folder.")
     others = [path.name for path in _entries(out) if not _is_ours(path)]
     if others:
         raise InputError(f"prepare: {out} holds other files, such as {others[0]}. Give a new or an empty folder.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_one
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def run(shards: Iterable[Shard], out: Path, workers: int) -> Iterator[dict[str, 
         return
     # Spawned, because a fork of a process that has TensorFlow's threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start) as pool:
+    stopped, stop = context.Pipe(duplex=False)
+    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(stopped,)) as pool:
         try:
             yield from _as_done(lambda shard: pool.submit(make, shard, out), shards, workers + 1)
         except BrokenProcessPool as error:
@@ -42,8 +44,9 @@ def run(shards: Iterable[Shard], out: Path, workers: int) -> Iterator[dict[str, 
                 "prepare: a worker process died, perhaps because memory ran out. Set prepare.workers to a smaller "
                 "number and run the same command again; it goes on where it stopped."
             ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:  # Ctrl-C among them: nobody waits for shards that are half done
+            stop.send(None)
+            raise
 
 
 def _as_done(submit: Callable[[Shard], Future], shards: Iterable[Shard], ahead: int) -> Iterator[dict[str, Any]]:
@@ -57,12 +60,13 @@ def _as_done(submit: Callable[[Shard], Future], shards: Iterable[Shard], ahead: 
     yield from (future.result() for future in wait(waiting).done)
 
 
-def _start() -> None:
-    """A worker leaves Ctrl-C to the process that started it, and ends when that one does, however it ended."""
+def _start(stopped: Connection) -> None:
+    """A worker leaves Ctrl-C to the process that started it, and ends when that one says so, or ends itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process().sentinel,), daemon=True).start()
+    ends = [multiprocessing.parent_process().sentinel, stopped]
+    threading.Thread(target=_end_with, args=(ends,), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    multiprocessing.connection.wait([parent])
+def _end_with(ends: list[int | Connection]) -> None:
+    wait_for_one(ends)
     os._exit(1)

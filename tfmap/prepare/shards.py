@@ -81,4 +81,4 @@ def _records(shard: Shard, skipped: list[list[str]]) -> Iterator[record.Record]:
             yield record.build(shard, number)
         except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
             reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-            skipped.append([shard.names[number], reason])
+            skipped.append([shard.split.ids[number], reason])
