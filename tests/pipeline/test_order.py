@@ -74,10 +74,9 @@ LABELS = st.lists(st.integers(0, 4), min_size=5, max_size=40).filter(lambda labe
 @given(LABELS, st.integers(1, 5), SEEDS)
 def test_balanced_gives_every_class_the_same_share(labels, batch_size, seed):
     present = sorted(set(labels))
-    steps = 12 * len(present)
-    rows = balanced_rows(labels, steps, batch_size=batch_size, seed=seed)
+    rows = balanced_rows(labels, 2 * len(present), batch_size=batch_size, seed=seed)
     counts = np.bincount(np.array(labels)[rows])[present]
-    assert (counts == 12 * batch_size).all()
+    assert (counts == 2 * batch_size).all()
     for start in range(0, len(rows), len(present)):  # in every round, not only in the end
         assert sorted(np.array(labels)[rows[start : start + len(present)]]) == present
 
@@ -85,7 +84,7 @@ def test_balanced_gives_every_class_the_same_share(labels, batch_size, seed):
 @settings(max_examples=30, deadline=None)
 @given(LABELS, SEEDS)
 def test_balanced_shows_every_member_before_any_again(labels, seed):
-    rows = balanced_rows(labels, 3 * len(labels) * len(set(labels)), batch_size=1, seed=seed)
+    rows = balanced_rows(labels, 1, batch_size=3 * len(labels) * len(set(labels)), seed=seed)
     for label in set(labels):
         members = np.flatnonzero(np.array(labels) == label)
         drawn = rows[np.isin(rows, members)]
@@ -100,9 +99,20 @@ def test_balanced_starts_at_any_step_and_follows_its_seed():
     assert not np.array_equal(whole, balanced_rows(labels, 40, batch_size=16, seed=1))
 
 
+@pytest.mark.parametrize("sizes", [(3, 5), (300, 700), (2, 256, 257, 1000)], ids=str)
+def test_small_and_large_classes_are_permuted_alike(sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    rows = balanced_rows(labels, 1, batch_size=2 * max(sizes) * len(sizes))
+    for label, size in enumerate(sizes):
+        drawn = rows[labels[rows] == label]
+        passes = [tuple(drawn[start : start + size]) for start in range(0, 2 * size, size)]
+        assert all(sorted(each) == np.flatnonzero(labels == label).tolist() for each in passes)
+        assert size < 10 or passes[0] != passes[1]
+
+
 def test_balanced_orders_are_shuffled_anew_each_time():
     labels = np.repeat([0, 1, 2], 500)
-    rows = balanced_rows(labels, 3000, batch_size=1)
+    rows = balanced_rows(labels, 1, batch_size=3000)
     classes = labels[rows]
     assert len({tuple(classes[start : start + 3]) for start in range(0, 300, 3)}) == 6
     first, again = (rows[classes == 1][start : start + 500] for start in (0, 500))

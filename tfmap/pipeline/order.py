@@ -6,7 +6,7 @@ can be entered at any step without replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from tfmap.errors import InputError
 # TensorFlow's default of 4 rounds is weak: the orders of two epochs of 1,000,003 correlate 0.94 over their first
 # 100,000 indices. With 16 every correlation measured stays below 0.01.
 _ROUNDS = 16
+_SORTED = 256  # a permutation of so many places is made by sorting
 
 
 def training(labels: np.ndarray, sampling: str, *, batch_size: int, seed: int) -> Callable:
@@ -104,19 +105,67 @@ def balanced(
     classes = len(counts)
     position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
     turn = position // classes
-    label = _permuted(position % classes, turn, tf.constant(classes, tf.int64), tf.ones_like(turn), seed)
+    all_classes = tf.fill([batch_size], tf.constant(classes, tf.int64))
+    label = _permuted(position % classes, all_classes, turn, tf.zeros_like(turn), seed, [classes])
     count = tf.gather(tf.constant(counts), label)
-    member = _permuted(turn % count, turn // count, count, 2 + label, seed)
+    member = _permuted(turn % count, count, turn // count, 1 + label, seed, counts)
     rows = tf.gather(tf.constant(members), tf.gather(tf.constant(starts), label) + member)
     return tf.ensure_shape(rows, (batch_size,)), step
 
 
-def _permuted(index: tf.Tensor, number: tf.Tensor, count: tf.Tensor, stream: tf.Tensor, seed: int) -> tf.Tensor:
-    """Where permutation `number` of `stream` puts an index in [0, count); all int64 (B,)."""
-    seeds = tf.stack([tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), number, stream], axis=1)
-    return tf.raw_ops.RandomIndexShuffle(
-        index=index, seed=seeds, max_index=tf.broadcast_to(count - 1, tf.shape(index)), rounds=_ROUNDS
+def _permuted(
+    index: tf.Tensor, count: tf.Tensor, number: tf.Tensor, stream: tf.Tensor, seed: int, counts: Sequence[int]
+) -> tf.Tensor:
+    """Where permutation `number` of a stream puts an index in [0, count).
+
+    Args:
+        index: int64 (B,), in [0, count).
+        count: int64 (B,).
+        number: int64 (B,), below 2 ** 32, as all that RandomIndexShuffle takes for a seed.
+        stream: int64 (B,), another stream, other permutations.
+        seed: another seed, other permutations.
+        counts: every value that `count` may have.
+
+    Returns:
+        int64 (B,).
+    """
+    # RandomIndexShuffle permutes at least 2 ** 16 places and walks on until it meets one of [0, count): 0.6 ms for each
+    # index of 6, 72 us of 50, 16 us of 250. Sorting as many hashes takes 1 to 10 us.
+    few = [int(size) for size in counts if size <= _SORTED]
+    if not few:
+        return _shuffled(index, count, number, stream, seed)
+    places = tf.range(max(few), dtype=tf.int64)
+    keys = _hashed(tf.constant(seed, tf.int64), stream[:, tf.newaxis], number[:, tf.newaxis], places)
+    keys = tf.where(places < count[:, tf.newaxis], keys, tf.int64.max)
+    sorted_places = tf.argsort(keys, axis=1, stable=True)
+    small, nothing = count <= _SORTED, tf.zeros_like(index)
+    by_sorting = tf.gather(sorted_places, tf.where(small, index, nothing), axis=1, batch_dims=1)
+    if len(few) == len(counts):
+        return tf.cast(by_sorting, tf.int64)
+    by_walking = _shuffled(
+        tf.where(small, nothing, index), tf.where(small, nothing + 2**20, count), number, stream, seed
     )
+    return tf.where(small, tf.cast(by_sorting, tf.int64), by_walking)
+
+
+def _shuffled(index: tf.Tensor, count: tf.Tensor, number: tf.Tensor, stream: tf.Tensor, seed: int) -> tf.Tensor:
+    seeds = tf.stack([tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), number, stream], axis=1)
+    return tf.raw_ops.RandomIndexShuffle(index=index, seed=seeds, max_index=count - 1, rounds=_ROUNDS)
+
+
+def _hashed(*values: tf.Tensor) -> tf.Tensor:
+    """int64 in [0, 2 ** 63) that look random: SplitMix64's finaliser after each value.
+
+    Source: Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators, 2014, figure 16.
+    """
+    mixed = tf.constant(0, tf.uint64)
+    for value in values:
+        mixed = (mixed ^ tf.bitcast(value, tf.uint64)) + tf.constant(0x9E3779B97F4A7C15, tf.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            shifted = tf.bitwise.right_shift(mixed, tf.constant(shift, tf.uint64))
+            mixed = (mixed ^ shifted) * tf.constant(factor, tf.uint64)
+        mixed = mixed ^ tf.bitwise.right_shift(mixed, tf.constant(31, tf.uint64))
+    return tf.bitcast(tf.bitwise.right_shift(mixed, tf.constant(1, tf.uint64)), tf.int64)
 
 
 @tf.autograph.experimental.do_not_convert
