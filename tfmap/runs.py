@@ -16,9 +16,6 @@ from tfmap.errors import InputError
 
 # Every file that a stage may leave in a run folder, and the stage that writes it.
 FILES = {
-    "findings.json": "doctor",
-    "doctor.html": "doctor",
-    "quarantine.txt": "doctor",
     "config.yaml": "train",
     "versions.json": "train",
     "data.json": "train",
@@ -47,6 +44,9 @@ FILES = {
     "golden.npz": "export",
     "verify.json": "verify",
     "report.html": "report",
+    "findings.json": "doctor",
+    "doctor.html": "doctor",
+    "quarantine.txt": "doctor",
 }
 
 

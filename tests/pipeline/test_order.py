@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfmap.errors import InputError
 from tfmap.pipeline import order
 
 SEEDS = st.integers(-(2**31), 2**31 - 1)
@@ -58,3 +60,66 @@ def test_in_order_ends_with_minus_one():
     rows, epoch = order.in_order(tf.constant(2, tf.int64), count=10, batch_size=4)
     np.testing.assert_array_equal(rows, [8, 9, -1, -1])
     assert epoch == 0
+
+
+def balanced_rows(labels, steps, *, batch_size, seed=0, first=0):
+    choose = order.training(np.array(labels, np.int32), "balanced", batch_size=batch_size, seed=seed)
+    return np.concatenate([choose(tf.constant(first + step, tf.int64))[0].numpy() for step in range(steps)])
+
+
+LABELS = st.lists(st.integers(0, 4), min_size=5, max_size=40).filter(lambda labels: len(set(labels)) > 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(LABELS, st.integers(1, 5), SEEDS)
+def test_balanced_gives_every_class_the_same_share(labels, batch_size, seed):
+    present = sorted(set(labels))
+    rows = balanced_rows(labels, 2 * len(present), batch_size=batch_size, seed=seed)
+    counts = np.bincount(np.array(labels)[rows])[present]
+    assert (counts == 2 * batch_size).all()
+    for start in range(0, len(rows), len(present)):  # in every round, not only in the end
+        assert sorted(np.array(labels)[rows[start : start + len(present)]]) == present
+
+
+@settings(max_examples=30, deadline=None)
+@given(LABELS, SEEDS)
+def test_balanced_shows_every_member_before_any_again(labels, seed):
+    rows = balanced_rows(labels, 1, batch_size=3 * len(labels) * len(set(labels)), seed=seed)
+    for label in set(labels):
+        members = np.flatnonzero(np.array(labels) == label)
+        drawn = rows[np.isin(rows, members)]
+        for start in range(0, len(drawn) - len(members), len(members)):
+            assert sorted(drawn[start : start + len(members)]) == members.tolist()
+
+
+def test_balanced_starts_at_any_step_and_follows_its_seed():
+    labels = np.arange(1000) % 7 // 3
+    whole = balanced_rows(labels, 40, batch_size=16)
+    np.testing.assert_array_equal(whole[25 * 16 :], balanced_rows(labels, 15, batch_size=16, first=25))
+    assert not np.array_equal(whole, balanced_rows(labels, 40, batch_size=16, seed=1))
+
+
+@pytest.mark.parametrize("sizes", [(3, 5), (300, 700), (2, 256, 257, 1000)], ids=str)
+def test_small_and_large_classes_are_permuted_alike(sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    rows = balanced_rows(labels, 1, batch_size=2 * max(sizes) * len(sizes))
+    for label, size in enumerate(sizes):
+        drawn = rows[labels[rows] == label]
+        passes = [tuple(drawn[start : start + size]) for start in range(0, 2 * size, size)]
+        assert all(sorted(each) == np.flatnonzero(labels == label).tolist() for each in passes)
+        assert size < 10 or passes[0] != passes[1]
+
+
+def test_balanced_orders_are_shuffled_anew_each_time():
+    labels = np.repeat([0, 1, 2], 500)
+    rows = balanced_rows(labels, 1, batch_size=3000)
+    classes = labels[rows]
+    assert len({tuple(classes[start : start + 3]) for start in range(0, 300, 3)}) == 6
+    first, again = (rows[classes == 1][start : start + 500] for start in (0, 500))
+    assert abs(np.corrcoef(first, again)[0, 1]) < 0.18  # four standard deviations
+    assert abs(np.corrcoef(rows[classes == 0][:500], rows[classes == 1][:500])[0, 1]) < 0.18
+
+
+def test_balanced_wants_one_label_a_picture():
+    with pytest.raises(InputError, match="pipeline.sampling balanced needs one label a picture"):
+        order.training(np.ones((4, 2), np.float32), "balanced", batch_size=2, seed=0)

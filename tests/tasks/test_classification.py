@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfmap
@@ -102,6 +102,48 @@ def test_class_weights_follow_mixed_labels():
     np.testing.assert_allclose(np.asarray(loss(half, probabilities)), [2.0 * np.log(2)], rtol=1e-5)
 
 
+KINDS = st.sampled_from(["cross_entropy", "focal", "logit_adjustment"])
+
+
+@settings(deadline=None, max_examples=40)
+@given(KINDS, st.booleans(), st.floats(0, 1), st.floats(0, 0.5))
+def test_every_loss_of_a_mixture_is_the_mixture_of_its_losses(kind, multi_label, share, smoothing):
+    """Weights, priors and smoothed targets included: what mixup and cutmix rely on."""
+    loss = task.losses(kind, multi_label=multi_label, class_weights=[1.0, 3.0, 0.5], priors=[0.2, 0.5, 0.3])
+    probabilities = rows(8, 3)
+    one, other = (np.eye(3, dtype="float32")[np.arange(8) % 3 - shift] for shift in (0, 1))
+    one, other = (np.asarray(task.targets({"label": y}, classes=3, label_smoothing=smoothing)) for y in (one, other))
+    mixed = loss(share * one + (1 - share) * other, probabilities)
+    expected = share * np.asarray(loss(one, probabilities)) + (1 - share) * np.asarray(loss(other, probabilities))
+    np.testing.assert_allclose(np.asarray(mixed), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize(("priors", "tau"), [(None, 1.0), ([0.7, 0.2, 0.1], 0.0)])
+def test_logit_adjustment_without_imbalance_is_cross_entropy(multi_label, priors, tau):
+    priors = priors or [0.5 if multi_label else 1 / 3] * 3
+    probabilities, truths = rows(9, 3), np.eye(3, dtype="float32")[np.arange(9) % 3]
+    adjusted = task.losses("logit_adjustment", multi_label=multi_label, priors=priors, tau=tau)
+    plain = task.losses(multi_label=multi_label)
+    np.testing.assert_allclose(adjusted(truths, probabilities), plain(truths, probabilities), rtol=1e-4)
+
+
+def test_logit_adjustment_adds_tau_log_prior_to_the_logits():
+    logits = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    priors, truths = np.array([0.6, 0.3, 0.09, 0.01]), np.eye(4, dtype="float32")[np.arange(16) % 4]
+    found = task.losses("logit_adjustment", priors=priors, tau=1.5)(truths, keras.ops.softmax(logits))
+    expected = keras.losses.categorical_crossentropy(truths, logits + 1.5 * np.log(priors), from_logits=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_logit_adjustment_of_several_labels_adds_the_log_odds():
+    logits = np.random.default_rng(0).normal(size=(16, 2)).astype("float32")
+    priors, truths = np.array([0.6, 0.01]), np.eye(2, dtype="float32")[np.arange(16) % 2]
+    found = task.losses("logit_adjustment", multi_label=True, priors=priors)(truths, keras.ops.sigmoid(logits))
+    shifted = logits + np.log(priors) - np.log(1 - priors)
+    np.testing.assert_allclose(found, keras.losses.binary_crossentropy(truths, shifted, from_logits=True), rtol=1e-4)
+
+
 def test_multi_label_loss_is_binary_cross_entropy():
     truths = np.array([[1, 0, 1], [0, 0, 0]], "float32")
     probabilities = rows(2, 3)
@@ -113,12 +155,15 @@ def test_losses_are_finite_at_zero_and_one():
     certain = np.eye(3, dtype="float32")
     wrong = np.roll(certain, 1, axis=1)
     for multi_label in (False, True):
-        for kind in ("cross_entropy", "focal"):
-            assert np.isfinite(np.asarray(task.losses(kind, multi_label=multi_label)(wrong, certain))).all()
+        for kind in ("cross_entropy", "focal", "logit_adjustment"):
+            loss = task.losses(kind, multi_label=multi_label, priors=[0.98, 0.01, 0.01])
+            assert np.isfinite(np.asarray(loss(wrong, certain))).all()
 
 
 def test_unknown_loss():
-    with pytest.raises(InputError, match="train.loss must be cross_entropy or focal, received 'hinge'"):
+    with pytest.raises(
+        InputError, match="train.loss must be cross_entropy, focal or logit_adjustment, received 'hinge'"
+    ):
         task.losses("hinge")
 
 

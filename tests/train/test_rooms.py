@@ -13,7 +13,7 @@ from rich.console import Console
 from tfmap.errors import InputError
 from tfmap.runs import Run
 from tfmap.source import Skipped, Source
-from tfmap.train import callbacks, checkpoint, feed, optimizers, phases, records, trainer
+from tfmap.train import callbacks, checkpoint, optimizers, phases, records, trainer
 from tfmap.train.checkpoint import State
 from tfmap.train.ema import MovingAverage
 
@@ -124,15 +124,6 @@ def test_mixed_precision_computes_in_half_and_keeps_the_head(net):
     image = np.random.default_rng(0).uniform(0, 255, (2, 48, 48, 3)).astype("float32")
     np.testing.assert_allclose(twin(image), net(image), atol=0.02)
     assert trainer.in_precision(net, "float32") is net
-
-
-def test_balanced_weights_give_each_class_the_same_share(source):
-    split = source.split("train").take(np.array([0, 1, 2, 3, 10]))
-    weights = feed.class_weights("balanced", split, 6)
-    counts = np.bincount(split.labels, minlength=6)
-    assert len({round(w * n, 6) for w, n in zip(weights, counts, strict=True) if n}) == 1
-    assert feed.class_weights("none", split, 6) is None
-    assert feed.class_weights([1, 1, 1, 1, 1, 2], split, 6)[-1] == 2.0
 
 
 def test_a_state_survives_the_disk(tmp_path):

@@ -174,6 +174,9 @@ def test_frozen_batchnorm_keeps_its_statistics(net, source):
         {"optimizer": "sgd", "layer_decay": 0.7},
         {"loss": "focal", "class_weights": "balanced", "augment": "mixup(.2)|cutmix(1.)"},
         {"class_weights": [1, 2, 1, 1, 1, 3]},
+        {"class_weights": "effective_number", "augment": "mixup(.2)"},
+        {"loss": "logit_adjustment", "tau": 1.5, "augment": "mixup(.2)|cutmix(1.)"},
+        {"pipeline": {"batch_size": 12, "sampling": "balanced"}, "augment": "mixup(.2)"},
         {"accumulate": 2, "clip_norm": None},
         {"precision": "mixed_bfloat16", "ema": 0.9},
         {"precision": "mixed_float16"},
@@ -231,6 +234,7 @@ def test_multi_label_pictures(source):
         )
     several = Source("several", source.classes, splits, multi_label=True)
     tfmap.fit(model, several, **{**QUICK, "epochs": 2}, class_weights="balanced", augment="mixup(.3)")
+    tfmap.fit(model, several, **{**QUICK, "epochs": 2}, loss="logit_adjustment", augment="mixup(.3)")
     assert np.isfinite(model.predict(source.split("val").images, verbose=0)).all()
 
 
@@ -248,8 +252,16 @@ def test_multi_label_pictures(source):
         ({"patience": 0}, "train.patience must be at least 1, or null, received 0"),
         ({"optimizer": "adam"}, r"train.optimizer must be adamw \| sgd, received 'adam'"),
         ({"precision": "float16"}, r"train.precision must be float32 \| mixed_float16 \| mixed_bfloat16"),
-        ({"class_weights": [1, 2]}, r"class_weights must be none, balanced or 6 numbers above 0, received \[1, 2\]"),
-        ({"class_weights": "balance"}, r"class_weights must be none \| balanced \| list\[float\], received 'balance'"),
+        (
+            {"class_weights": [1, 2]},
+            r"class_weights must be none, balanced, effective_number or 6 numbers above 0, received \[1, 2\]",
+        ),
+        (
+            {"class_weights": "balance"},
+            r"must be none \| balanced \| effective_number \| list\[float\], received 'balance'",
+        ),
+        ({"tau": -1.0}, "train.tau must be at least 0, received -1.0"),
+        ({"loss": "logit_adjustment", "class_weights": "balanced"}, "together they overshoot. Choose one"),
         ({"unfreeze": "nowhere"}, "unfreeze|trainable"),
         ({"task": "classify"}, "unknown task 'classify'"),
     ],

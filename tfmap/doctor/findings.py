@@ -56,7 +56,11 @@ EXTENSION = Kind("warning", "wrong extension", "Rename it; some programs go by t
 TINY = Kind("warning", "tiny picture", "It holds little to learn from; leave it out if it is a thumbnail.")
 HUGE = Kind("warning", "huge picture", "It slows reading down: make it smaller.")
 ASPECT = Kind("warning", "absurd aspect ratio", "Resizing will distort it beyond recognition: cut it.")
-IMBALANCE = Kind("warning", "imbalance", "Add pictures of the rare classes, or set train.imbalance.")
+IMBALANCE = Kind(
+    "warning",
+    "imbalance",
+    "Add pictures of the rare classes, or set train.class_weights, train.loss or pipeline.sampling.",
+)
 NO_PICTURES = Kind("warning", "class without pictures", "Add pictures, or take the class out.")
 MISSING = Kind("warning", "class missing in a part", "Its score will be empty: add pictures to that part.")
 TYPO = Kind("warning", "class names that look alike", "If they mean the same, give them one name.")

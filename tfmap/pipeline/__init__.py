@@ -37,6 +37,7 @@ def batches(
     epoch: int = 0,
     step: int = 0,
     epochs: int | None = None,
+    sampling: Literal["natural", "balanced"] = "natural",
     crop: list[float] | None = None,
     cache: Literal["auto", "none", "memory", "disk"] = "auto",
     cache_limit_mb: int = 1024,
@@ -45,8 +46,9 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches of a split.
 
-    Training: the order of epoch e is a permutation that follows from (seed, e); a last, incomplete batch is left out
-    (its pictures come in other epochs). Evaluation: in order, the last batch filled up with black pictures of weight 0.
+    Training: the order of epoch e is a permutation that follows from (seed, e), unless sampling is balanced; a last,
+    incomplete batch is left out (its pictures come in other epochs). Evaluation: in order, the last batch filled up
+    with black pictures of weight 0.
 
     A picture that cannot be read any more is black and has weight 0; it is logged and listed by `lost(split)`. Reading
     stops with an InputError's text where a whole batch (of 8 or more) or more than half of the split is lost.
@@ -63,6 +65,8 @@ def batches(
         epoch: epoch to start in.
         step: batch of that epoch to start at.
         epochs: epochs until the end, the one started in included; None for no end.
+        sampling: natural, or balanced: every class has the same share of the training batches, the pictures of rare
+            ones come back sooner; an epoch has as many batches as before. No effect on evaluation.
         crop: train on a random part of each picture, with this share of its area, such as [0.3, 1.0]; decodes only that
             part, so it excludes a cache. A part smaller than the input is enlarged. No effect on evaluation.
         cache: keep the resized pictures "memory" or "disk" (in $TFMAP_CACHE or ~/.cache/tfmap), or "none"; "auto" is
@@ -92,7 +96,7 @@ def batches(
         first = epoch * steps_per_epoch(split, batch_size) + step
         last = tf.int64.max if epochs is None else (epoch + epochs) * steps_per_epoch(split, batch_size)
         steps = tf.data.Dataset.range(first, last)
-        choose = partial(order.shuffled, count=len(split), batch_size=batch_size, seed=seed)
+        choose = order.training(split.labels, sampling, batch_size=batch_size, seed=seed)
     else:
         steps = tf.data.Dataset.range(-(-len(split) // batch_size))
         choose = partial(order.in_order, count=len(split), batch_size=batch_size)

@@ -131,14 +131,21 @@ def losses(
     multi_label: bool = False,
     gamma: float = 2.0,
     class_weights: Sequence[float] | None = None,
+    priors: Sequence[float] | None = None,
+    tau: float = 1.0,
 ) -> Callable[[Any, Any], Any]:
     """The loss of each picture, from its targets and the model's probabilities.
 
+    Every kind takes mixed and smoothed targets: it is linear in them, so the loss of a mixture is the mixture of the
+    losses.
+
     Args:
-        kind: "cross_entropy" or "focal".
+        kind: "cross_entropy", "focal" or "logit_adjustment".
         multi_label: whether outputs are independent (sigmoid) rather than exclusive (softmax).
         gamma: how strongly "focal" turns to the hard pictures; 0 is cross-entropy.
         class_weights: factor per class. A mixed picture gets the mean of its classes' factors by its shares.
+        priors: for "logit_adjustment", the share of pictures that have each class, in (0, 1).
+        tau: how strongly "logit_adjustment" makes up for the priors; 0 is cross-entropy.
 
     Returns:
         function (targets float32 (B, K), probabilities float32 (B, K)) -> float32 (B,).
@@ -146,22 +153,40 @@ def losses(
     Raises:
         InputError: an unknown kind.
 
-    Source: Lin et al., Focal Loss for Dense Object Detection, 2017, section 3.
+    Source: Lin et al., Focal Loss for Dense Object Detection, 2017, section 3; Menon et al., Long-Tail Learning via
+    Logit Adjustment, 2021, equation 10. The model is taught as if its outputs were shifted by the priors, and is saved
+    without the shift, so there is nothing to adjust in the file.
     """
-    if kind not in ("cross_entropy", "focal"):
-        raise InputError(f"train.loss must be cross_entropy or focal, received {kind!r}.")
+    if kind not in ("cross_entropy", "focal", "logit_adjustment"):
+        raise InputError(f"train.loss must be cross_entropy, focal or logit_adjustment, received {kind!r}.")
     power = gamma if kind == "focal" else 0.0
     factors = None if class_weights is None else np.asarray(class_weights, "float32")
+    shift = tau * _log_odds(priors, multi_label) if kind == "logit_adjustment" else None
     terms = _sigmoid_terms if multi_label else _softmax_terms
 
     def loss(y_true: Any, y_pred: Any) -> Any:
         y_pred = ops.clip(ops.cast(y_pred, "float32"), EPSILON, 1.0 - EPSILON)
+        y_pred = y_pred if shift is None else _shifted(y_pred, shift, multi_label)
         per_class = terms(y_true, y_pred, power)
         if factors is not None:
             per_class = per_class * factors
         return ops.sum(per_class, axis=-1) if not multi_label else ops.mean(per_class, axis=-1)
 
     return loss
+
+
+def _log_odds(priors: Sequence[float], multi_label: bool) -> np.ndarray:
+    """float32 (K,): what the priors add to a logit."""
+    priors = np.asarray(priors, "float32")
+    return np.log(priors) - (np.log1p(-priors) if multi_label else 0)
+
+
+def _shifted(probabilities: Any, shift: np.ndarray, multi_label: bool) -> Any:
+    """The probabilities of the logits plus `shift`, computed from the probabilities."""
+    if multi_label:
+        odds = ops.log(probabilities) - ops.log1p(-probabilities) + shift
+        return ops.clip(ops.sigmoid(odds), EPSILON, 1.0 - EPSILON)
+    return ops.clip(ops.softmax(ops.log(probabilities) + shift), EPSILON, 1.0 - EPSILON)
 
 
 def _softmax_terms(y_true: Any, y_pred: Any, power: float) -> Any:

@@ -37,9 +37,10 @@ def fit(
     weight_decay: float = 0.05,
     warmup: float = 0.1,
     label_smoothing: float = 0.1,
-    loss: Literal["cross_entropy", "focal"] = "cross_entropy",
+    loss: Literal["cross_entropy", "focal", "logit_adjustment"] = "cross_entropy",
     gamma: float = 2.0,
-    class_weights: Literal["none", "balanced"] | list[float] = "none",
+    tau: float = 1.0,
+    class_weights: Literal["none", "balanced", "effective_number"] | list[float] = "none",
     clip_norm: float | None = 1.0,
     accumulate: int = 1,
     ema: float = 0.0,
@@ -79,9 +80,12 @@ def fit(
         weight_decay: decoupled decay per unit of rate, on kernels only, never on norms and biases.
         warmup: share of a phase's steps in which the rate rises.
         label_smoothing: share of each label that is spread over all classes, in [0, 1).
-        loss: cross_entropy, or focal for many easy pictures and few hard ones.
+        loss: cross_entropy; focal for many easy pictures and few hard ones; or logit_adjustment for rare classes that
+            matter as much as frequent ones (it aims at balanced accuracy).
         gamma: how strongly focal turns to hard pictures.
-        class_weights: none, balanced (each class has the same share of the loss), or a factor per class.
+        tau: how strongly logit_adjustment makes up for the classes' frequencies; 0 is cross_entropy.
+        class_weights: none, balanced (each class has the same share of the loss), effective_number (a milder balance),
+            or a factor per class. See also pipeline.sampling.
         clip_norm: highest global norm of the gradient; null does not clip.
         accumulate: batches whose gradients are averaged before a step.
         ema: momentum of the moving average of weights that is validated and kept, such as 0.99; 0 keeps none.
@@ -104,13 +108,13 @@ def fit(
     from tfmap import augment as augmentation
     from tfmap import runtime, tasks
     from tfmap.runs import Run
-    from tfmap.train import checkpoint, phases, settings, trainer
+    from tfmap.train import checkpoint, imbalance, phases, settings, trainer
     from tfmap.train.feed import Feed
-    from tfmap.train.feed import class_weights as factors
     from tfmap.train.loop import Loop
 
     settings.check(recipe)
     settings.check_target(source, task)
+    imbalance.check(class_weights, loss, pipeline or {})
     module, classes = tasks.get(task), model.output_shape[-1]
     settings.check_fits(model, source)
     run = Run(out) if out is not None else None
@@ -124,7 +128,12 @@ def fit(
     )
     feed = Feed(model, source, module, options=pipeline or {}, seed=seed)
     criterion = module.losses(
-        loss, multi_label=source.multi_label, gamma=gamma, class_weights=factors(class_weights, feed.split, classes)
+        loss,
+        multi_label=source.multi_label,
+        gamma=gamma,
+        class_weights=imbalance.class_weights(class_weights, feed.split, classes),
+        priors=imbalance.priors(feed.split, classes),
+        tau=tau,
     )
     with runtime.scope_of(model), phases.momentum(model, batchnorm_momentum):
         net = trainer.in_precision(model, precision)

@@ -1,18 +1,16 @@
-"""The batches of a training, and what class balance asks of the loss."""
+"""The batches of a training."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfmap import pipeline, signatures
-from tfmap.errors import InputError
-from tfmap.source import Source, Split
+from tfmap.source import Source
 
 
 class Feed:
@@ -56,27 +54,3 @@ class Feed:
         options = {key: value for key, value in self._options.items() if key != "crop"}
         batches = pipeline.batches(self.validation, training=False, **options)
         return batches.map(lambda batch: {key: value for key, value in batch.items() if key != "id"})
-
-
-def class_weights(setting: str | Sequence[float], split: Split, classes: int) -> list[float] | None:
-    """Factor per class on the loss.
-
-    Args:
-        setting: "none"; "balanced" for N / (K * n_k), which gives each class the same share of the loss; or K numbers.
-        split: the training split.
-        classes: number of classes K.
-
-    Raises:
-        InputError: another word, or not K numbers above 0.
-    """
-    if setting == "none":
-        return None
-    if setting == "balanced":
-        counts = split.labels.sum(axis=0) if split.labels.ndim == 2 else np.bincount(split.labels, minlength=classes)
-        factors = len(split) / (classes * np.maximum(counts, 1))
-        return [float(factor) for factor in factors]
-    if isinstance(setting, str) or len(setting) != classes or min(setting) <= 0:
-        raise InputError(
-            f"train.class_weights must be none, balanced or {classes} numbers above 0, received {setting!r}."
-        )
-    return [float(factor) for factor in setting]

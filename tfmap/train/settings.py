@@ -21,6 +21,7 @@ _RULES = {
     "warmup": ("in [0, 1)", lambda v: 0 <= v < 1),
     "label_smoothing": ("in [0, 1)", lambda v: 0 <= v < 1),
     "gamma": ("at least 0", lambda v: v >= 0),
+    "tau": ("at least 0", lambda v: v >= 0),
     "clip_norm": ("above 0, or null", lambda v: v is None or v > 0),
     "accumulate": ("at least 1", lambda v: v >= 1),
     "ema": ("in [0, 1)", lambda v: 0 <= v < 1),
