@@ -26,6 +26,7 @@ SECTIONS = {
     "augment": ("tfmap.augment", "build"),
     "model": ("tfmap.tasks.classification", "build"),
     "train": ("tfmap.train", "fit"),
+    "profile": ("tfmap.profile", "profile"),
     "tune": ("tfmap.tune", "search"),
     "compress": ("tfmap.compress", "compress"),
     "export": ("tfmap.export", "tflite"),
@@ -38,6 +39,7 @@ _FILLED = {
     "augment": {"classes"},
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns
     "train": {"task", "augment", "pipeline", "seed", "callbacks"},
+    "profile": {"config"},
     "tune": {"config", "seed"},
     "compress": {"task", "augment", "pipeline", "seed"},
     "export": {"task", "seed"},

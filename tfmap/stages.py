@@ -39,6 +39,7 @@ _LEARN = (*_DATA, "augment", "model", "train")
 STAGES = {
     "train": Stage("a config file -> a run folder with a trained model", CONFIG, _LEARN),
     "evaluate": Stage("a run's model + data -> metrics, confusion matrix, worst mistakes", RUN, (), _DATA),
+    "profile": Stage("a config file -> where the time of a training step goes", CONFIG, ("profile",), _LEARN),
     "tune": Stage("a search space -> best.yaml and a table of trials", CONFIG, ("tune",), _LEARN),
     "compress": Stage("a run's model -> a smaller model", RUN, ("compress",), (*_DATA, "augment")),
     "export": Stage("a run's model -> model.tflite with labels and metadata", RUN, ("export",), _DATA),
