@@ -88,8 +88,7 @@ def batches(
     settings.check(split, size, channels, batch_size, epoch, step, epochs, workers, max_boxes)
     crop = settings.checked_crop(crop, cache) if training else None
     read = Reader(split, size, channels, prepare, crop, seed, max_boxes)
-    if cache == "auto":
-        cache = "memory" if crop is None and caching.megabytes(split, read) <= cache_limit_mb else "none"
+    cache = caching.resolved(cache, crop, caching.megabytes(split, read), cache_limit_mb)
     if cache != "none":
         read = caching.cached(split, read, (size, channels, prepare, max_boxes), cache, workers)
     if training:
