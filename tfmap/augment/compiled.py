@@ -28,9 +28,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def for_each(active: Tensor | None, function: Callable[..., Tensor], state: Tensor, *tensors: Tensor) -> Tensor:
     """Work on the pictures that ask for it.
 
-    On CPUs one picture after the other, in place: those that do not ask cost nothing (of RandAugment's 32 pictures 4 are
-    sharpened and 4 equalised), and the loop is a wall to XLA, behind which nothing is computed twice. Accelerators take
-    the whole batch at once.
+    On CPUs one picture after the other, in place: those that do not ask cost nothing (of RandAugment's 32 pictures 4
+    are sharpened and 4 equalised), and the loop is a wall to XLA, behind which nothing is computed twice. Accelerators
+    take the whole batch at once.
 
     Args:
         active: bool (B,); None is all of them.

@@ -54,7 +54,8 @@ class Op:
     @property
     def usage(self) -> str:
         """How to write it with its defaults, such as `rotate(degrees=15.0)`."""
-        given = [f"{key}={value:g}" if value != str(value) else f"{key}={value!r}" for key, value in self.defaults.items()]
+        shown = {key: repr(value) if isinstance(value, str) else f"{value:g}" for key, value in self.defaults.items()}
+        given = [f"{key}={value}" for key, value in shown.items()]
         return f"{self.function.__name__}({', '.join(given + ['policy', '...'] * self.takes_policies)})"
 
 
@@ -100,7 +101,7 @@ def rrc(draw: Draw, scale_lo: float = 0.08, scale_hi: float = 1.0, ratio: float 
 
 @op("geometry")
 def turn90(draw: Draw) -> Tensor:
-    """Turn about the centre by 0, 90, 180 or 270 degrees, one as likely as another []; a picture that is no square is
+    """Turn about the centre by 0, 90, 180 or 270 degrees, one as likely as another; a picture that is no square is
     stretched to its own frame."""
     return draw.maps.quarter_turn(draw.integer(0, 3), draw.size)
 
@@ -186,7 +187,7 @@ def hue(draw: Draw, factor: float = 0.05) -> Tensor:
 
 @op("colour")
 def grey(draw: Draw) -> Tensor:
-    """Take the colours away; maybe(p, grey) for some of the pictures []."""
+    """Take the colours away; maybe(p, grey) for some of the pictures."""
     return draw.maps.saturation(0.0 * draw.ones)
 
 

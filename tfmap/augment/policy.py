@@ -22,13 +22,14 @@ from keras import ops
 
 from tfmap.augment.compiled import compiled
 from tfmap.augment.draws import Draw
-from tfmap.augment.grammar import Call
-from tfmap.augment.selection import leaves, steps
+from tfmap.augment.grammar import Call, leaves
+from tfmap.augment.selection import steps
 from tfmap.augment.stages import of, touched
 from tfmap.errors import InputError
 
 Tensor = Any
 Batch = Mapping[str, Any]
+
 
 class Policy:
     """The augmentation of a training batch; made by `tfmap.augment.build`.

@@ -85,7 +85,7 @@ def neighbours(planes: Planes, steps: list[Step], draw: Draw) -> Planes:
 
 
 def blend(planes: Planes, steps: list[Step], draw: Draw) -> Planes:
-    """The picture and what several policies make of it, in shares; each policy costs as much as the whole of another."""
+    """The picture and what several policies make of it, in shares; each costs as much as a policy by itself."""
     for step in steps:
         image, shares = ops.stack(planes, axis=-1), step.drawn(draw)
         versions = [planes] + [touched(image, drawn(policy, draw), draw) for policy in step.call.policies]
