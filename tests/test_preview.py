@@ -80,20 +80,17 @@ def test_boxes_and_masks_are_drawn_where_they_went(trash_split, trash_classes, t
     split = detection(trash_split, trash_classes)[target]
     with_target = Source("photos", trash_classes, {"train": split}, target=target)
     without = Source("photos", trash_classes, {"train": trash_split})
-    marked, plain = (
-        tiles(preview(source, config=CONFIG, pictures=2, draws=1), 2, 2) for source in (with_target, without)
+    (marked,), (plain,) = (
+        tiles(preview(source, config=CONFIG, pictures=1, draws=1), 1, 2) for source in (with_target, without)
     )
-    for row in range(2):
-        for column, flipped in ((0, False), (1, True)):
-            changed = (marked[row][column] != plain[row][column]).any(axis=-1)
-            rows, columns = np.nonzero(changed)
-            scale = sheets.SIDE / 48
-            assert abs(rows.min() - 4 * scale) <= 3
-            left = 24 if flipped else 4
-            assert abs(columns.min() - left * scale) <= 3
-            if target == "mask":
-                assert abs(rows.max() + 1 - 24 * scale) <= 3
-                assert abs(columns.max() + 1 - (left + 20) * scale) <= 3
+    scale = sheets.SIDE / 48
+    for column, left in ((0, 4), (1, 24)):
+        rows, columns = np.nonzero((marked[column] != plain[column]).any(axis=-1))
+        assert abs(rows.min() - 4 * scale) <= 3
+        assert abs(columns.min() - left * scale) <= 3
+        if target == "mask":  # the name of a box is drawn beyond it
+            assert abs(rows.max() + 1 - 24 * scale) <= 3
+            assert abs(columns.max() + 1 - (left + 20) * scale) <= 3
 
 
 @pytest.mark.parametrize("wrong", [{"pictures": 0}, {"draws": 0}])

@@ -48,7 +48,7 @@ def test_a_box_carries_the_name_of_its_class():
         np.asarray(sheets.draw(picture(boxes=boxes, classes=classes), names, side=160)) for names in ((), NAMES)
     )
     assert (plain != named).any(axis=-1).sum() > 50
-    assert (named == 255).all(axis=-1).any()  # its letters
+    assert (named > 200).all(axis=-1).any()  # its letters
 
 
 def test_masks_tint_objects_leave_the_ground_and_stripe_what_is_ignored():
