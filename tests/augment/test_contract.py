@@ -14,7 +14,17 @@ SEED = (3, 14)
 NOTHING_LEFT_TO_CHANCE = ("autocontrast", "equalise", "grey", "invert", "keep")
 # arguments at which an op leaves every picture as it is
 IDENTITY = [
-    *("flip(0)", "vflip(0)", "rotate(0)", "zoom(0)", "shift(0)", "shear(0)", "rrc(1, 1, 1)", "shear_x(0)", "shear_y(0)"),
+    *(
+        "flip(0)",
+        "vflip(0)",
+        "rotate(0)",
+        "zoom(0)",
+        "shift(0)",
+        "shear(0)",
+        "rrc(1, 1, 1)",
+        "shear_x(0)",
+        "shear_y(0)",
+    ),
     *("shift_x(0)", "shift_y(0)", "brightness(0)", "contrast(0)", "saturation(0)", "hue(0)", "color(0)", "keep"),
     *("posterise(8, 8)", "solarise(256, 256)", "sharpness(0)", "blur(0)", "noise(0)", "salt_pepper(0)", "cutout(0)"),
     *("erase(0)", "maybe(0, invert)", "pick(3, keep)", "blend(keep, keep)", "invert|invert"),
