@@ -44,12 +44,12 @@ def sharpness(planes: Tensor, factor: Tensor) -> Tensor:
 
     Source: PIL.ImageEnhance.Sharpness; its kernel is (1 1 1, 1 5 1, 1 1 1) / 13, and the border stays.
     """
-    inner = planes[:, :, 1:-1, 1:-1]
-    columns = planes[:, :, :, :-2] + planes[:, :, :, 1:-1] + planes[:, :, :, 2:]
-    smooth = (columns[:, :, :-2] + columns[:, :, 1:-1] + columns[:, :, 2:] + 4.0 * inner) / 13.0
-    # of uint8 pictures Pillow rounds the smoothed one; a blend of unrounded ones differs by less than one grey value
-    away = (1.0 - factor)[:, None, None, None] * (smooth - inner)
-    return ops.clip(planes + ops.pad(away, ((0, 0), (0, 0), (1, 1), (1, 1))), 0.0, 255.0)
+    rows = planes + sum(_neighbours(planes, 2))
+    smooth = (rows + sum(_neighbours(rows, 3)) + 4.0 * planes) / 13.0
+    inside = np.pad(np.ones([max(side - 2, 0) for side in planes.shape[2:]], "float32"), 1)
+    inside = inside[: planes.shape[2], : planes.shape[3]]
+    # of uint8 pictures Pillow rounds the smoothed one; a blend of unrounded ones differs by at most one grey value
+    return ops.clip(planes + inside * (1.0 - factor)[:, None, None, None] * (smooth - planes), 0.0, 255.0)
 
 
 def blur(planes: Tensor, sigma: Tensor) -> Tensor:

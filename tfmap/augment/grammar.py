@@ -132,7 +132,7 @@ def _bind(op: Op, given: list[Any], named: dict[str | None, Any], place: _Place)
     names = list(op.defaults)
     if len(given) > len(names):
         raise place.error(
-            f"{op.usage} takes {len(names)} argument{'s' * (len(names) > 1)}, received {len(given)}",
+            f"{op.usage} takes {len(names)} argument{'s' * (len(names) != 1)}, received {len(given)}",
             "Drop the last ones.",
         )
     positional = dict(zip(names, given, strict=False))
