@@ -130,8 +130,7 @@ def test_an_unknown_stage_in_a_real_process():
     done = python("-m", "tfmap", "trian", "c.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "tfmap: error: unknown stage 'trian'. Stages: prepare, train, evaluate, tune, compress, export, verify, "
-        "report, predict, demo. Did you mean 'train'?\n"
+        f"tfmap: error: unknown stage 'trian'. Stages: {', '.join(cli.STAGES)}. Did you mean 'train'?\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Stage: a contact sheet of what training will see. `python -m tfmap.preview CONFIG [section.key=value …] [out=RUN]`."""
+"""Stage: a contact sheet of what training will see. `python -m tfmap.preview CONFIG [key=value …] [out=RUN]`."""
 
 from __future__ import annotations
 

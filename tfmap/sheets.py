@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Okabe and Ito's palette without black: told apart with any colour vision. Class k has colour k, and so has mask value k.
+# Okabe and Ito's palette without black: told apart with any colour vision. Class k and mask value k have colour k.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#8c6d31")
 SIDE = 224  # pixels of the longer side of a picture on a sheet
 _GAP, _LINE, _TEXT = 8, 15, 12

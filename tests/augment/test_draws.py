@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from tfmap.augment.draws import Draw, Seeds
+from tfmap.augment.draws import Draw, random_bits
 
 
 def dice(count=4000, seed=(1, 2), side=24):
@@ -42,15 +42,45 @@ def test_neighbouring_steps_and_seeds_are_independent():
         assert abs(np.corrcoef(first, dice(seed=seed).uniform(0, 1))[0, 1]) < 0.06
 
 
-def test_seeds_never_repeat_over_steps():
-    seen = {
-        tuple(np.asarray(seeds.next())) for step in range(50) for seeds in [Seeds(tf.constant([7, step], tf.uint32))]
-    }
-    more = Seeds(tf.constant([7, 0], tf.uint32))
-    several = [tuple(np.asarray(more.next())) for _ in range(40)]
-    assert len(seen) == 50
-    assert len(set(several)) == 40
-    assert len(seen | set(several)) == 89  # the first of step 0 is in both
+@pytest.mark.parametrize(
+    ("key", "counter", "words"),
+    [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_the_generator_is_threefry(key, counter, words):
+    """The known answers of Random123's Threefry-2x32 with 20 rounds."""
+    first, second = (tf.constant([word], tf.uint32) for word in counter)
+    assert tuple(int(word[0]) for word in random_bits(tf.constant(key, tf.uint32), first, second)) == words
+
+
+def test_a_picture_draws_the_same_in_a_batch_of_any_size():
+    np.testing.assert_array_equal(dice(count=5).uniform(0, 1), dice(count=40).uniform(0, 1)[:5])
+    np.testing.assert_array_equal(dice(count=2).field(1), dice(count=3).field(1)[:2])
+
+
+def test_swing_has_both_signs_and_leaves_the_middle_out():
+    drawn = np.asarray(dice().swing(2.0, 5.0))
+    assert abs((drawn > 0).mean() - 0.5) < 0.03
+    assert stats.kstest(np.abs(drawn), stats.uniform(2, 3).cdf).pvalue > 1e-3
+    one_each = np.asarray(dice().swing(np.zeros(4000, "float32"), np.linspace(0, 1, 4000, dtype="float32")))
+    assert (np.abs(one_each) <= np.linspace(0, 1, 4000) + 1e-6).all()
+
+
+def test_integer_is_as_likely_at_both_ends():
+    drawn = np.asarray(dice().integer(3, 6))
+    assert set(drawn) == {3, 4, 5, 6}
+    assert stats.chisquare(np.bincount(drawn.astype(int))[3:]).pvalue > 1e-3
+
+
+def test_blend_shares_are_dirichlet():
+    drawn = np.asarray(dice().blend(3))
+    np.testing.assert_allclose(drawn.sum(axis=1), 1, atol=1e-5)
+    assert stats.kstest(drawn[:, 0], stats.uniform.cdf).pvalue > 1e-3
+    # one of three Dirichlet(1) shares is Beta(1, 2)
+    assert stats.kstest(drawn[:, 1] / drawn[:, 1:].sum(axis=1), stats.beta(1, 2).cdf).pvalue > 1e-3
 
 
 def test_chance_and_log_uniform():

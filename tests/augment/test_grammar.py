@@ -11,8 +11,10 @@ from tfmap import augment
 from tfmap.errors import InputError
 
 KNOWN = (
-    "brightness, color, contrast, copy_paste, cutmix, elastic, erase, flip, hue, mix, mixup, mosaic, "
-    "perspective, rotate, rrc, saturation, shear, shift, vflip, zoom"
+    "augmix, autoaugment, autocontrast, blend, blur, brightness, color, contrast, copy_paste, cutmix, cutout, elastic, "
+    "equalise, erase, flip, grey, hue, invert, jpeg, keep, maybe, mix, mixup, mosaic, noise, perspective, pick, "
+    "posterise, randaugment, rotate, rrc, salt_pepper, saturation, sharpness, shear, shear_x, shear_y, shift, shift_x, "
+    "shift_y, solarise, trivialaugment, turn90, vflip, zoom"
 )
 
 
@@ -24,7 +26,7 @@ def test_positional_keyword_and_default_arguments():
     assert read("rrc(0.3,1)| flip |rotate(degrees=5)|erase(.5, area=0.1)") == [
         ("rrc", {"scale_lo": 0.3, "scale_hi": 1, "ratio": 4 / 3}),
         ("flip", {"p": 0.5}),
-        ("rotate", {"degrees": 5}),
+        ("rotate", {"degrees": 5, "least": 0.0}),
         ("erase", {"p": 0.5, "area": 0.1}),
     ]
 
@@ -52,8 +54,8 @@ def test_color_is_short_for_four_ops():
             '"flip", "rotate(degrees=15)".',
         ),
         (
-            "flip|rotate(1, 2)",
-            'augment: rotate(degrees=15) takes 1 argument, received 2 in "flip|rotate(1, 2)" (op 2, augment.ops). '
+            "flip|zoom(1, 2)",
+            'augment: zoom(factor=0.2) takes 1 argument, received 2 in "flip|zoom(1, 2)" (op 2, augment.ops). '
             "Drop the last ones.",
         ),
         (
@@ -64,7 +66,7 @@ def test_color_is_short_for_four_ops():
         (
             "rotate(degree=3)",
             "augment: rotate has no argument 'degree' in \"rotate(degree=3)\" (op 1, augment.ops). "
-            "Its arguments: degrees. Did you mean 'degrees'?",
+            "Its arguments: degrees, least. Did you mean 'degrees'?",
         ),
         (
             "rotate(1, degrees=3)",
@@ -74,7 +76,7 @@ def test_color_is_short_for_four_ops():
         (
             "rotate('a')",
             "augment: rotate: degrees must be a number, received 'a' in \"rotate('a')\" (op 1, augment.ops). "
-            "Usage: rotate(degrees=15).",
+            "Usage: rotate(degrees=15, least=0).",
         ),
         (
             "flip(True)",
@@ -83,7 +85,46 @@ def test_color_is_short_for_four_ops():
         (
             "rotate(-1)",
             'augment: rotate: degrees must be in [0, 180], received -1 in "rotate(-1)" (op 1, augment.ops). '
-            "Usage: rotate(degrees=15).",
+            "Usage: rotate(degrees=15, least=0).",
+        ),
+        (
+            "rotate(10, 20)",
+            'augment: rotate: least must be in [0, 10], received 20 in "rotate(10, 20)" (op 1, augment.ops). '
+            "Usage: rotate(degrees=15, least=0).",
+        ),
+        (
+            "posterise(2.5)",
+            'augment: posterise: lo must be a whole number, received 2.5 in "posterise(2.5)" (op 1, augment.ops). '
+            "Usage: posterise(lo=4, hi=7).",
+        ),
+        (
+            "invert(1)",
+            'augment: invert() takes 0 arguments, received 1 in "invert(1)" (op 1, augment.ops). Drop the last ones.',
+        ),
+        (
+            "autoaugment('coco')",
+            "augment: autoaugment: dataset must be one of 'imagenet', 'cifar10', 'svhn', received 'coco' in "
+            "\"autoaugment('coco')\" (op 1, augment.ops). Usage: autoaugment(dataset='imagenet').",
+        ),
+        (
+            "flip|pick(2)",
+            'augment: pick has no policies to choose from in "flip|pick(2)" (op 2, augment.ops). '
+            "Usage: pick(n=1, policy, ...).",
+        ),
+        (
+            "pick(flip, maybe(.3, posterize))",
+            "augment: unknown op 'posterize' in \"pick(flip, maybe(.3, posterize))\" (op 1, augment.ops). "
+            f"Known ops: {KNOWN}. Did you mean 'posterise'?",
+        ),
+        (
+            "pick(flip, 3 + 4)",
+            "augment: cannot read '3 + 4' in \"pick(flip, 3 + 4)\" (op 1, augment.ops). Expected a name, or a name with "
+            'numbers: "flip", "rotate(degrees=15)".',
+        ),
+        (
+            "blend(flip, maybe(mixup))",
+            'augment: blend cannot mix pictures inside in "blend(flip, maybe(mixup))" (op 1, augment.ops). '
+            "Put mixup, cutmix or mix behind it.",
         ),
         (
             "rrc(0.5, 0.2)",
@@ -96,6 +137,16 @@ def test_a_refusal_says_what_where_and_what_to_do(policy, text):
     with pytest.raises(InputError) as refused:
         augment.build(policy)
     assert str(refused.value) == text
+
+
+def test_policies_stand_inside_a_choice():
+    flip, pick = augment.parse("flip|pick(2, rotate(3)|zoom, maybe(.3, grey), color)")
+    assert flip.policies == ()
+    assert pick.arguments == {"n": 2}
+    names = [[call.name for call in policy] for policy in pick.policies]
+    assert names == [["rotate", "zoom"], ["maybe"], ["brightness", "contrast", "saturation", "hue"]]
+    assert pick.policies[1][0].arguments == {"p": 0.3}
+    assert pick.policies[1][0].policies == (augment.parse("grey"),)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +163,12 @@ def test_a_policy_is_a_string():
         augment.parse(["flip"])
 
 
-def test_every_known_op_has_a_line_with_usage_and_range():
+def test_every_known_op_has_a_line_with_usage_and_ranges():
     lines = augment.known_ops()
     assert ", ".join(lines) == KNOWN
     for name, line in lines.items():
         assert line.startswith(f"{name}(")
-        assert "[" in line
+        assert ("[" in line) == ("=" in line.split(":")[0])  # arguments have ranges
         assert "\n" not in line
 
 

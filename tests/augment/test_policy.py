@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from tfmap import augment
-from tfmap import batch as contract
 from tfmap.errors import InputError
 
 EVERYTHING = "rrc(.3)|flip|vflip|rotate(30)|zoom|shift|shear|color(.4)|erase(.5)|mix"
@@ -21,19 +20,6 @@ def policy():
 
 def difference(a, b):
     return np.abs(np.asarray(a, "float64") - np.asarray(b, "float64"))
-
-
-@pytest.mark.parametrize("op", augment.known_ops())
-def test_every_op_keeps_the_batch_contract(op, batch, marked):
-    batch = marked if op == "copy_paste" else batch
-    before = {key: value.copy() for key, value in batch.items()}
-    new = augment.build(op, classes=6)(batch, SEED)
-    contract.check(new)
-    assert tuple(new["image"].shape) == batch["image"].shape
-    assert new["image"].dtype == "uint8"
-    assert difference(new["image"], batch["image"]).max() > 0
-    for key, value in before.items():
-        np.testing.assert_array_equal(batch[key], value)
 
 
 def test_float_pictures_stay_float_and_in_range(policy, batch):

@@ -165,17 +165,17 @@ def test_a_real_search_stopped_by_ctrl_c_goes_on_and_its_best_config_trains(sour
 
     space = {"model.backbone": ["lenet", "no_such_net"], "augment.ops": ["flip", ""]}
     options = {"config": TINY, "out": tmp_path, "algorithm": "grid", "max_trials": 4, "space": space}
-    step = trials._Pulse.on_epoch_end
+    step = trials.attempts.Pulse.on_epoch_end
 
     def interrupt(self, epoch, logs=None):
         step(self, epoch, logs)
         if (tmp_path / "trials" / "0002").exists():
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(trials._Pulse, "on_epoch_end", interrupt)
+    monkeypatch.setattr(trials.attempts.Pulse, "on_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         tune.search(source, **options)
-    monkeypatch.setattr(trials._Pulse, "on_epoch_end", step)
+    monkeypatch.setattr(trials.attempts.Pulse, "on_epoch_end", step)
     assert len(rows(tmp_path / "trials.csv")) == 1
     assert (tmp_path / "trials" / "0002" / "checkpoints" / "last.npz").exists()
     first = (tmp_path / "trials" / "0001" / "trial.json").read_text()

@@ -150,6 +150,13 @@ class Draw:
         square = (1.0 - inverse) * cos * cos
         return 0.5 + 0.5 * ops.sign(cos) * ops.sqrt(square / (inverse + square))
 
+    def blend(self, count: int) -> Tensor:
+        """float32 (B, 1 + count): what a picture keeps, U(0, 1), and the shares of `count` others, Dirichlet(1)."""
+        # waiting times over their sum are Dirichlet(1)
+        waits = ops.stack([-ops.log(1.0 - self.uniform(0.0, 1.0)) + 1e-7 for _ in range(count)], axis=-1)
+        kept = self.uniform(0.0, 1.0)[:, None]
+        return ops.concatenate([kept, (1.0 - kept) * waits / ops.sum(waits, axis=-1, keepdims=True)], axis=-1)
+
     def rectangle(self, share: Tensor, aspect: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A rectangle inside each picture, uniform in place.
 

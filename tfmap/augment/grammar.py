@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,14 @@ class _Place:
 
     def error(self, what: str, advice: str) -> InputError:
         return InputError(f'augment: {what} in "{self.policy}" (op {self.position}, augment.ops). {advice}')
+
+
+def leaves(calls: tuple[Call, ...]) -> Iterator[Call]:
+    """Every call of a policy, with those inside its choices and blends."""
+    for call in calls:
+        yield call
+        for policy in call.policies:
+            yield from leaves(policy)
 
 
 def parse(policy: str) -> tuple[Call, ...]:
@@ -94,6 +102,8 @@ def _call(name: str, given: list[ast.expr], named: dict[str | None, ast.expr], p
     policies = tuple(_policy(node, place) for node in nested)
     if op.takes_policies and not policies:
         raise place.error(f"{name} has no policies to choose from", f"Usage: {op.usage}.")
+    if op.kind == "blend" and any(call.kind == "mix" for policy in policies for call in leaves(policy)):
+        raise place.error(f"{name} cannot mix pictures inside", "Put mixup, cutmix or mix behind it.")
     literals = [_literal(node, place) for node in given if node not in nested]
     arguments = _bind(op, literals, {key: _literal(node, place) for key, node in named.items()}, place)
     _check(op, arguments, place)
@@ -114,16 +124,15 @@ def _literal(node: ast.expr, place: _Place) -> Any:
 
 
 def _unreadable(part: str, place: _Place) -> InputError:
-    return place.error(
-        f"cannot read {part!r}", 'Expected a name, or a name with numbers: "flip", "rotate(degrees=15)".'
-    )
+    expected = 'Expected a name, or a name with numbers: "flip", "rotate(degrees=15)".'
+    return place.error(f"cannot read {part!r}", expected)
 
 
 def _bind(op: Op, given: list[Any], named: dict[str | None, Any], place: _Place) -> dict[str, Any]:
     names = list(op.defaults)
     if len(given) > len(names):
         raise place.error(
-            f"{op.usage} takes {len(names)} argument{'s' * (len(names) > 1)}, received {len(given)}",
+            f"{op.usage} takes {len(names)} argument{'s' * (len(names) != 1)}, received {len(given)}",
             "Drop the last ones.",
         )
     positional = dict(zip(names, given, strict=False))
@@ -140,9 +149,8 @@ def _check(op: Op, arguments: dict[str, Any], place: _Place) -> None:
     for name, default in op.defaults.items():
         wrong = _word(op, name, arguments) if isinstance(default, str) else _number(op, name, arguments)
         if wrong:
-            raise place.error(
-                f"{op.function.__name__}: {name} {wrong}, received {arguments[name]!r}", f"Usage: {op.usage}."
-            )
+            what = f"{op.function.__name__}: {name} {wrong}, received {arguments[name]!r}"
+            raise place.error(what, f"Usage: {op.usage}.")
 
 
 def _word(op: Op, name: str, arguments: dict[str, Any]) -> str:

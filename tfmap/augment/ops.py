@@ -61,9 +61,8 @@ class Op:
     @property
     def usage(self) -> str:
         """How to write it with its defaults, such as `rotate(degrees=15.0)`."""
-        given = [
-            f"{key}={value:g}" if value != str(value) else f"{key}={value!r}" for key, value in self.defaults.items()
-        ]
+        shown = {key: repr(value) if isinstance(value, str) else f"{value:g}" for key, value in self.defaults.items()}
+        given = [f"{key}={value}" for key, value in shown.items()]
         return f"{self.function.__name__}({', '.join(given + ['policy', '...'] * self.takes_policies)})"
 
 
@@ -109,7 +108,7 @@ def rrc(draw: Draw, scale_lo: float = 0.08, scale_hi: float = 1.0, ratio: float 
 
 @op("geometry")
 def turn90(draw: Draw) -> Tensor:
-    """Turn about the centre by 0, 90, 180 or 270 degrees, one as likely as another []; a picture that is no square is
+    """Turn about the centre by 0, 90, 180 or 270 degrees, one as likely as another; a picture that is no square is
     stretched to its own frame."""
     return draw.maps.quarter_turn(draw.integer(0, 3), draw.size)
 
@@ -148,26 +147,6 @@ def shear_x(draw: Draw, degrees: float = 10.0, least: float = 0.0) -> Tensor:
     return draw.maps.shear(0.0 * angle, angle, draw.size)
 
 
-@op("projective", distortion=(0, 0.4))
-def perspective(draw: Draw, distortion: float = 0.2) -> Tensor:
-    """Look at the picture aslant: its corners move inwards by U(0, distortion / 2) of each side, drawn apart;
-    distortion in [0, 0.4]."""
-    # Not above 0.4: from 0.47 on the horizon of the steepest draw comes into view, and behind it there is nothing.
-    return draw.maps.perspective(draw.several(0.0, distortion / 2, (4, 2)), draw.size)
-
-
-@op("bend", alpha=(0, 0.4), cells=(1, 16))
-def elastic(draw: Draw, alpha: float = 0.2, cells: int = 4) -> Bend:
-    """Bend the picture that the other geometric ops give, wherever this stands among them: the points of a grid of
-    `cells` cells a side, a whole number in [1, 16], move by
-    U(-alpha, alpha) of a cell, alpha in [0, 0.4], and all others smoothly. Once in a policy."""
-    from tfmap.augment.warps import Bend
-
-    if not isinstance(cells, int):
-        raise InputError("augment: elastic: cells must be the same in all policies of a pick.")
-    return Bend(draw.several(-alpha, alpha, (2, cells + 3, cells + 3)))
-
-
 @op("geometry", degrees=(0, 45), least=(0, "degrees"))
 def shear_y(draw: Draw, degrees: float = 10.0, least: float = 0.0) -> Tensor:
     """Slant along y alone by +-U(least, degrees), both in [0, 45]."""
@@ -187,6 +166,26 @@ def shift_y(draw: Draw, factor: float = 0.1, least: float = 0.0) -> Tensor:
     """Move up or down by +-U(least, factor) of the height, both in [0, 1]."""
     down = draw.swing(least, factor) * draw.size[0]
     return draw.maps.shift(down, 0.0 * down)
+
+
+@op("projective", distortion=(0, 0.4))
+def perspective(draw: Draw, distortion: float = 0.2) -> Tensor:
+    """Look at the picture aslant: its corners move inwards by U(0, distortion / 2) of each side, drawn apart;
+    distortion in [0, 0.4]."""
+    # Not above 0.4: from 0.47 on the horizon of the steepest draw comes into view, and behind it there is nothing.
+    return draw.maps.perspective(draw.several(0.0, distortion / 2, (4, 2)), draw.size)
+
+
+@op("bend", alpha=(0, 0.4), cells=(1, 16))
+def elastic(draw: Draw, alpha: float = 0.2, cells: int = 4) -> Bend:
+    """Bend the picture that the other geometric ops give, wherever this stands among them: the points of a grid of
+    `cells` cells a side, a whole number in [1, 16], move by U(-alpha, alpha) of a cell, alpha in [0, 0.4], and all
+    others smoothly; once in a policy."""
+    from tfmap.augment.warps import Bend
+
+    if not isinstance(cells, int):
+        raise InputError("augment: elastic: cells must be the same in all policies of a pick.")
+    return Bend(draw.several(-alpha, alpha, (2, cells + 3, cells + 3)))
 
 
 @op("colour", factor=(0, 1), least=(0, "factor"))
@@ -215,7 +214,7 @@ def hue(draw: Draw, factor: float = 0.05) -> Tensor:
 
 @op("colour")
 def grey(draw: Draw) -> Tensor:
-    """Take the colours away; maybe(p, grey) for some of the pictures []."""
+    """Take the colours away; maybe(p, grey) for some of the pictures."""
     return draw.maps.saturation(0.0 * draw.ones)
 
 

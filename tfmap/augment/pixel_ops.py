@@ -30,26 +30,26 @@ def solarise(draw: Draw, lo: float = 128.0, hi: float = 256.0) -> Tensor:
 
 @op("tone")
 def invert(draw: Draw) -> Tensor:
-    """Make a negative, 255 - value; maybe(p, invert) for some of the pictures []."""
+    """Make a negative, 255 - value; maybe(p, invert) for some of the pictures."""
     return draw.ones
 
 
 @op("tone")
 def autocontrast(draw: Draw) -> Tensor:
-    """Stretch each channel so that its darkest value becomes 0 and its lightest 255 []."""
+    """Stretch each channel so that its darkest value becomes 0 and its lightest 255."""
     return draw.ones
 
 
 @op("tone")
 def equalise(draw: Draw) -> Tensor:
-    """Flatten the histogram of each channel []."""
+    """Flatten the histogram of each channel."""
     return draw.ones
 
 
 @op("filter", factor=(0, 1), least=(0, "factor"))
 def sharpness(draw: Draw, factor: float = 0.5, least: float = 0.0) -> Tensor:
-    """Stretch each pixel away from the smoothed picture by 1 +-U(least, factor), both in [0, 1]: softer below 1, sharper
-    above."""
+    """Stretch each pixel away from the smoothed picture by 1 +-U(least, factor), both in [0, 1]: softer below 1,
+    sharper above."""
     return 1.0 + draw.swing(least, factor)
 
 

@@ -23,8 +23,8 @@ from keras import ops
 from tfmap.augment.across import ACROSS
 from tfmap.augment.compiled import compiled
 from tfmap.augment.draws import Draw
-from tfmap.augment.grammar import Call
-from tfmap.augment.selection import leaves, steps
+from tfmap.augment.grammar import Call, leaves
+from tfmap.augment.selection import steps
 from tfmap.augment.stages import GEOMETRY, touched
 from tfmap.errors import InputError
 
@@ -105,8 +105,8 @@ class Policy:
             return ops.cast(label, "float32")
         if self.classes is None:
             raise InputError(
-                f"augment: {self._names(*ACROSS)} mixes labels: class indices (B,) need the number of classes, received "
-                "classes=None. Use build(ops, classes=K)."
+                f"augment: {self._names(*ACROSS)} mixes labels: class indices (B,) need the number of classes, "
+                "received classes=None. Use build(ops, classes=K)."
             )
         return ops.one_hot(label, self.classes, dtype="float32")
 

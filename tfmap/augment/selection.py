@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +37,6 @@ class Step:
         if self.active is None:
             return new
         return ops.where(ops.reshape(self.active, (-1, *[1] * (len(old.shape) - 1))), new, old)
-
-
-def leaves(calls: tuple[Call, ...]) -> Iterator[Call]:
-    """Every call of a policy, with those inside its choices and blends."""
-    for call in calls:
-        yield call
-        for policy in call.policies:
-            yield from leaves(policy)
 
 
 def steps(calls: tuple[Call, ...], draw: Draw, active: Tensor | None = None) -> list[Step]:

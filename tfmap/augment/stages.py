@@ -1,8 +1,8 @@
 """What the ops of each kind do to the pixels, all pictures at once.
 
-Every stage takes (planes, steps of its kind, draw) and returns planes: a list of C times float32 (B, H, W), one per
+A stage takes (planes, steps of its kind, draw) and returns planes: a list of C times float32 (B, H, W), one per
 channel, values 0..255 and clipped. Pictures that do not take a step get its identity: the unit matrix, the table that
-sends every value to itself, their own pixels.
+sends every value to itself, their own pixels. The warp and `erase` also move what lies in the pictures.
 """
 
 from __future__ import annotations
@@ -100,24 +100,21 @@ def tone(planes: Planes, steps: list[Step], draw: Draw) -> Planes:
     counts = tones.histogram(stacked, any_of(follow)) if follow else None
     table = tones.identity(draw.count, len(planes))
     for step in steps:
-        function, strength = tones.TONES[step.call.name], step.drawn(draw)
-        table = for_each(step.active, function, (table, counts, strength), table)
-    looked_up = tones.look_up(stacked, table)
-    # values of float pictures are rounded for the table: not those of pictures that take no step
-    taken = any_of(steps)
-    return _unstacked(looked_up if taken is None else ops.where(taken[:, None, None, None], looked_up, stacked))
+        table = step.where_active(tones.TONES[step.call.name](table, counts, step.drawn(draw)), table)
+    # float pictures are rounded for the table: not those that take no step
+    return _unstacked(for_each(any_of(steps), tones.look_up, stacked, table))
 
 
 def neighbours(planes: Planes, steps: list[Step], draw: Draw) -> Planes:
     """One filter after the other, each for the pictures that take it alone."""
     stacked = ops.stack(planes, axis=1)
     for step in steps:
-        stacked = for_each(step.active, FILTERS[step.call.name], (stacked, step.drawn(draw)), stacked)
+        stacked = for_each(step.active, FILTERS[step.call.name], stacked, step.drawn(draw))
     return _unstacked(stacked)
 
 
 def blend(planes: Planes, steps: list[Step], draw: Draw) -> Planes:
-    """The picture and what several policies make of it, in shares; each policy costs as much as the whole of another."""
+    """The picture and what several policies make of it, in shares; each costs as much as a policy by itself."""
     for step in steps:
         image, shares = ops.stack(planes, axis=-1), step.drawn(draw)
         versions = [planes] + [

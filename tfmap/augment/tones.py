@@ -55,14 +55,14 @@ def histogram(planes: Tensor, needed: Tensor | None) -> Tensor:
     # Counting 8 of 32 pictures of 224 x 224 x 3 one after the other, ms: adding up by segments 5 (all 32: 16); two
     # one-hot matrices of 16 levels multiplied 35; comparing with each of 256 levels 123.
     none = ops.zeros((ops.shape(planes)[0], planes.shape[1], LEVELS), "int32")
-    return for_each(needed, _counts, (planes,), none)
+    return for_each(needed, _counts, none, planes)
 
 
-def _counts(planes: Tensor) -> Tensor:
-    count, channels = ops.shape(planes)[0], planes.shape[1]
+def _counts(none: Tensor, planes: Tensor) -> Tensor:
     entries = ops.reshape(_entries(planes), (-1,))
-    total = ops.segment_sum(ops.ones_like(entries), entries, num_segments=count * channels * LEVELS)
-    return ops.reshape(total, (count, channels, LEVELS))
+    rows = ops.shape(planes)[0] * planes.shape[1]
+    total = ops.segment_sum(ops.ones_like(entries), entries, num_segments=rows * LEVELS)
+    return ops.reshape(total, (-1, planes.shape[1], LEVELS))
 
 
 def _entries(planes: Tensor) -> Tensor:
