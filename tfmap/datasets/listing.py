@@ -41,14 +41,14 @@ class Listing:
         skipped: files that the reader already left out.
         boxes: as they are written, not yet checked: float64, in the `unit` of the annotation, classes in any range.
         masks: as in `Split`.
-        sizes: int64 (N, 2), (height, width) of the picture according to its annotation, 0 where it does not say.
+        sizes: int64 (N, 2), (height, width) of the picture by its annotation, or by the index of records; 0 where
+            it does not say.
         unit: whether a box is in pixels or in shares of the picture's sides.
         declared: whether the source names its classes apart from the pictures, so that some may have none.
         findings: kind of finding -> lines.
         shards: paths of the files that a "record" lies in.
         faults: what makes `load` refuse the source although its pictures can be listed, such as an empty class folder.
         digests: object (N,) of str, for records: what `scan` found when they were prepared.
-        sizes: int64 (N, 2), for records: (height, width).
     """
 
     kind: Literal["path", "encoded", "record", "pixels"]
@@ -67,7 +67,6 @@ class Listing:
     shards: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     digests: np.ndarray | None = None
-    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -87,7 +87,8 @@ def scan(listing: Listing, source: str, workers: int | None = None, *, hashed: b
     if listing.kind == "pixels":
         return _run(partial(judge_array, hashed=hashed), listing.images, workers)
     if listing.kind == "record" and not hashed:  # each was looked at when it was prepared
-        return [Verdict(digest, "") for digest in listing.digests]
+        sizes = listing.sizes.tolist()
+        return [Verdict(digest, "", height=h, width=w) for digest, (h, w) in zip(listing.digests, sizes, strict=True)]
     if listing.kind == "record":
         return _run(partial(judge_record, listing.shards), listing.images, workers)
     if listing.kind == "encoded":
