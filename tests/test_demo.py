@@ -16,7 +16,16 @@ pytestmark = pytest.mark.filterwarnings(
 
 ROOT = Path(__file__).parents[1]
 TRASH = ROOT / "tfmap" / "datasets" / "samples" / "trash"
-LEFT = ["model.keras", "metrics.json", "compressed.keras", "model.tflite", "golden.npz", "verify.json", "report.html"]
+LEFT = [
+    "doctor.html",
+    "model.keras",
+    "metrics.json",
+    "compressed.keras",
+    "model.tflite",
+    "golden.npz",
+    "verify.json",
+    "report.html",
+]
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,7 @@ verify:
 
 # stage -> what it is about to do
 STAGES = {
+    "doctor": "look at the photographs before a training is spent on them",
     "train": "learn six kinds of waste from photographs",
     "evaluate": "score the model on pictures that it has not seen",
     "compress": "prune the model",
@@ -98,13 +99,9 @@ def _run(name: str, config: dict[str, Any], run: Run, console: Console) -> None:
 
 
 def _show_data(console: Console, source: Any) -> None:
-    """The data in a few lines: how many pictures, and what was found wrong with them."""
+    """The data in a line."""
     parts = ", ".join(f"{name} {len(split)}" for name, split in source.splits.items())
     console.print(f"{source.id}: {len(source)} pictures of {', '.join(source.classes)} ({parts})")
-    for kind, lines in source.findings.items():
-        console.print(f"  {kind}: {len(lines)}, such as {lines[0]}" if lines else f"  {kind}: none", markup=False)
-    for skipped in source.skipped[:3]:
-        console.print(f"  left out: {skipped.path} ({skipped.reason})", markup=False)
 
 
 def command(config: dict[str, Any], run: Run) -> None:
