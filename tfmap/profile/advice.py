@@ -60,7 +60,7 @@ def _compute(found: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     said = []
     if parts["augment"]["share"] > _LARGE:
         share = parts["augment"]["share"]
-        said.append(f"augment takes {share:.0%} of the computation: drop ops that cost much, such as blur or equalize.")
+        said.append(f"augment takes {share:.0%} of the computation: drop ops that cost much, such as blur or equalise.")
     if parts["transfer"]["share"] > _LARGE:
         said.append("Sending batches takes long: keep them uint8 and the pictures no larger than they need to be.")
     if about["gpus"] and about["precision"] == "float32":
