@@ -59,45 +59,48 @@ def settle(
 
 
 def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> Listing:
-    table, sizes = listing.boxes, _sizes(verdicts)
+    table = listing.boxes
     owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
-    limits = np.tile(sizes, 2)[owner]
-    boxes = table.boxes.astype(np.float64)
-    boxes = boxes * limits if listing.unit == "share" else boxes
-    turned, differs = _compare(listing, verdicts)
-    _note_sizes(listing, sizes, differs, findings)
-    boxes = _turned(boxes, limits, np.where(turned, _orientations(verdicts), 1)[owner])
+    limits = np.tile(_sizes(verdicts), 2)[owner]
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is a fault below
+        boxes = _upright(listing, verdicts, findings, owner)
+        clipped = np.clip(boxes, 0, limits).astype(np.float32)
+        faults = _faults(boxes, clipped, table.classes, len(listing.classes))
+        moved = (np.abs(clipped - boxes) > _SLACK).any(axis=1)
     readable = limits[:, 0] > 0
-    faults = _faults(boxes, limits, table.classes, len(listing.classes)) * readable
-    clipped = np.clip(boxes, 0, limits)
-    moved = readable & (faults == 0) & (np.abs(clipped - boxes) > _SLACK).any(axis=1)
-    for row in np.flatnonzero(faults):
-        findings[BAD].append(f"{_name(listing, table, owner, row)} {_FAULTS[faults[row]]}: {_written(boxes[row])}")
-    for row in np.flatnonzero(moved):
-        findings[CLIPPED].append(f"{_name(listing, table, owner, row)}: {_written(boxes[row])}")
+    for kind, rows in ((BAD, faults > 0), (CLIPPED, (faults == 0) & moved)):
+        for row in np.flatnonzero(rows & readable):
+            findings[kind].append(f"{_name(listing, owner, row)}{_FAULTS[faults[row]]}: {_written(boxes[row])}")
     keep = readable & (faults == 0)
-    counts = np.bincount(owner[keep], minlength=len(listing))
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owner[keep], minlength=len(listing)))]).astype(np.int64)
     rest = (array[keep] for array in (table.classes, table.crowd, table.difficult))
     labels = np.zeros((len(listing), len(listing.classes)), np.float32)
     labels[owner[keep], table.classes[keep]] = 1
-    return replace(listing, boxes=Boxes(starts, clipped[keep].astype(np.float32), *rest), labels=labels)
+    return replace(listing, boxes=Boxes(starts, clipped[keep], *rest), labels=labels)
 
 
-_FAULTS = ("", "has coordinates that are no numbers", "has no area", "lies outside the picture", "is of no known class")
+def _upright(listing: Listing, verdicts: Sequence[Verdict], findings: Findings, owner: np.ndarray) -> np.ndarray:
+    """float64 (M, 4): boxes in pixels of the upright pictures, not yet checked."""
+    limits = np.tile(_sizes(verdicts), 2)[owner]
+    boxes = listing.boxes.boxes * (limits if listing.unit == "share" else 1.0)
+    turned, differs = _compare(listing, verdicts)
+    _note_sizes(listing, _sizes(verdicts), differs, findings)
+    return _turned(boxes, limits, np.where(turned, _orientations(verdicts), 1)[owner])
 
 
-def _faults(boxes: np.ndarray, limits: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+_FAULTS = (
+    "", " has coordinates that are no numbers", " has no area", " lies outside the picture", " is of no known class",
+)  # fmt: skip
+
+
+def _faults(boxes: np.ndarray, clipped: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
     """int (M,): what is wrong with each box, as a place in _FAULTS; 0 for nothing."""
-    with np.errstate(invalid="ignore"):
-        clipped = np.clip(boxes, 0, limits)
-        tests = [
-            ~np.isfinite(boxes).all(axis=1),
-            (boxes[:, :2] >= boxes[:, 2:]).any(axis=1),
-            # as float32, which is what is kept
-            (clipped[:, :2].astype(np.float32) >= clipped[:, 2:].astype(np.float32)).any(axis=1),
-            (classes < 0) | (classes >= count),
-        ]
+    tests = [
+        ~np.isfinite(boxes).all(axis=1),
+        (boxes[:, :2] >= boxes[:, 2:]).any(axis=1),
+        (clipped[:, :2] >= clipped[:, 2:]).any(axis=1),
+        (classes < 0) | (classes >= count),
+    ]
     return np.select(tests, [1, 2, 3, 4], 0)
 
 
@@ -141,8 +144,9 @@ def _turned(boxes: np.ndarray, limits: np.ndarray, orientation: np.ndarray) -> n
     return boxes
 
 
-def _name(listing: Listing, table: Boxes, owner: np.ndarray, row: int) -> str:
-    picture, number = owner[row], table.classes[row]
+def _name(listing: Listing, owner: np.ndarray, row: int) -> str:
+    table, picture = listing.boxes, owner[row]
+    number = table.classes[row]
     label = f" ({listing.classes[number]})" if 0 <= number < len(listing.classes) else f" (class {number})"
     return f"{listing.ids[picture]}: box {row - table.starts[picture] + 1}{label}"
 
