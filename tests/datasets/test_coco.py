@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from tests.datasets import formats
 from tfmap.datasets import load
@@ -118,6 +119,23 @@ def test_pictures_that_are_missing_are_skipped(cells):
     ]
     source = change(cells, lambda c: c["images"][3].update(file_name="a\0b"))
     assert "null byte" in source.skipped[0].reason
+
+
+def test_run_lengths(cells):
+    want = np.zeros((480, 640), np.uint8)
+    want[100:200, 300:500] = 1
+    runs = coco_mask.encode(np.asfortranarray(want))
+    flat = want.ravel(order="F")  # run lengths go down the columns, and start with background
+    lengths = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), flat.size]).tolist()
+    for counts in (runs["counts"].decode(), lengths):
+        outline = {"size": [480, 640], "counts": counts}
+        content = json.loads(cells.read_text())
+        content["annotations"] = [
+            {"id": 1, "image_id": image["id"], "category_id": 3, "segmentation": outline} for image in content["images"]
+        ]
+        cells.write_text(json.dumps(content))
+        split = load(str(cells), target="mask", val_fraction=0).split("train")
+        np.testing.assert_array_equal(split.masks.read(0), want)
 
 
 def test_bad_outlines_are_listed_with_the_file(cells):

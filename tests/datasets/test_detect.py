@@ -37,13 +37,11 @@ def test_format_that_does_not_fit(tmp_path):
 
 
 def test_class_folders_keep_their_reading_beside_stray_files(fill):
-    folder = fill({"a/1.jpg": 0, "a/2.jpg": 1, "b/1.jpg": 2, "b/2.jpg": 3})
+    folder = fill({"a/1.jpg": 0, "b/1.jpg": 2, "pictures/c.jpg": 4})
     (folder / "project.xml").write_text("<project/>")
     (folder / "package.json").write_text('{"images": 4, "name": "x", "categories": "annotations"}')
     (folder / "classes.txt").write_text("a\nb\n")
-    (folder / "pictures").mkdir()
-    (folder / "pictures" / "c.jpg").write_bytes((folder / "a" / "1.jpg").read_bytes())
-    assert load(str(folder)).target == "label"
+    assert load(str(folder), val_fraction=0).classes == ("a", "b", "pictures")
 
 
 def test_format_wins_over_the_suffix(tmp_path):

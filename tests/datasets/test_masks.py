@@ -127,6 +127,16 @@ def test_one_broken_mask_makes_no_hundred_classes(make):
     assert source.findings["unusable mask"] == (f"{skipped.path}: {skipped.reason}",)
 
 
+def test_a_rare_class_next_to_the_others_is_one(make):
+    source = load(make([half(0, 1)] * 4 + [half(2, 3)]), val_fraction=0)
+    assert source.classes == ("0", "1", "2", "3")
+    assert source.skipped == ()
+
+
+def test_a_single_mask_with_a_foreground(make):
+    assert load(make([half(0, 0)] * 5 + [half(0, 255)]), val_fraction=0).classes == ("background", "foreground")
+
+
 def test_masks_that_cannot_be_used_are_listed(make, tmp_path):
     path = make([half(0, 1)] * 6)
     folder = tmp_path / "masks"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -56,15 +57,19 @@ def test_children_by_name_in_any_case(tmp_path):
 
 
 def test_folders_nested_deeper_than_the_stack(tmp_path):
+    depth = sys.getrecursionlimit() + 100
     here = os.getcwd()
     try:
         os.chdir(tmp_path)
-        for _ in range(1500):
+        for _ in range(depth):
             os.mkdir("d")
             os.chdir("d")
-    finally:
+        assert tree.below(tmp_path) == []
+    finally:  # pytest's own cleaning is recursive
+        for _ in range(depth):
+            os.chdir("..")
+            os.rmdir("d")
         os.chdir(here)
-    assert tree.below(tmp_path) == []
 
 
 def test_text(tmp_path):

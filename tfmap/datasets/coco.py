@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfmap.datasets import tree
-from tfmap.datasets.annotations import BAD, Annotations, Box, number, side
+from tfmap.datasets.annotations import Annotations, Box, number, side
 from tfmap.datasets.listing import PARTS, Listing, Target, check_classes
 from tfmap.datasets.polygons import segment
 from tfmap.errors import InputError
@@ -24,6 +25,15 @@ _HEAD = 1 << 14  # bytes in which a COCO file starts one of its lists
 _LIST = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _FOLDERS = ("images", "image", "imgs", "data")
 _PROBE = 50  # pictures that are looked for to find their folder
+
+
+class _File(NamedTuple):
+    """An annotation file: the part that it is, where its pictures lie, and its three lists."""
+
+    path: Path
+    part: str
+    folder: Path
+    content: dict[str, list]
 
 
 def matches(path: Path) -> bool:
@@ -43,14 +53,14 @@ def read(path: Path, target: Target | None = None) -> Listing:
             f"datasets: {path} has no COCO annotations: expected annotations/*.json, <part>/_annotations.coco.json or "
             "a .json file beside the pictures, with the lists images, annotations and categories."
         )
-    contents = [(file, _load(file)) for file in files]
-    classes = _classes(contents)
-    found = Annotations()
     root = path.parent if path.is_file() else path
     # One file alone does not say how to cut the data, whatever its name.
-    parts = [_part(file, root) for file in files] if len(files) > 1 else [""]
-    for part, (file, content) in zip(parts, contents, strict=True):
-        _add(file, content, part, _folder(file, root, content), classes, target, found)
+    parts = [_part(file, root) if len(files) > 1 else "" for file in files]
+    contents = [_load(file) for file in files]
+    classes = _classes(files, contents)
+    found = Annotations()
+    for file, part, content in zip(files, parts, contents, strict=True):
+        _add(_File(file, part, _folder(file, root, content), content), classes, target, found)
     return found.listing(classes, path, target=target or "boxes", unit="pixels")
 
 
@@ -81,14 +91,14 @@ def _load(file: Path) -> dict[str, list]:
     return {name: content[name] for name in lists}
 
 
-def _classes(contents: list[tuple[Path, dict[str, list]]]) -> tuple[str, ...]:
+def _classes(files: list[Path], contents: list[dict[str, list]]) -> tuple[str, ...]:
     """The names of all categories, by id and then in the order of the files."""
     names: dict[str, Any] = {}
-    for file, content in contents:
+    for file, content in zip(files, contents, strict=True):
         for item in sorted(filter(_is_category, content["categories"]), key=lambda item: item["id"]):
             names.setdefault(check_classes([item["name"].strip()], f"a category of {file}")[0])
     if not names:
-        raise InputError(f"datasets: {contents[0][0]} has no category with an id and a name.")
+        raise InputError(f"datasets: {files[0]} has no category with an id and a name.")
     return tuple(names)
 
 
@@ -98,7 +108,7 @@ def _is_category(item: Any) -> bool:
 
 def _part(file: Path, root: Path) -> str:
     """By the file's name (instances_val2017), else by its folder (valid/_annotations.coco.json)."""
-    words = [*re.findall("[a-z]+", file.stem.lower()), *(file.parent.name.lower() for _ in [0] if file.parent != root)]
+    words = re.findall("[a-z]+", file.stem.lower()) + [file.parent.name.lower()] * (file.parent != root)
     return next((PARTS[word] for word in words if word in PARTS), "")
 
 
@@ -124,63 +134,64 @@ def _is_image(item: Any) -> bool:
     return isinstance(item, dict) and isinstance(item.get("file_name"), str) and type(item.get("id")) in (int, str)
 
 
-def _add(
-    file: Path,
-    content: dict[str, list],
-    part: str,
-    folder: Path,
-    classes: tuple[str, ...],
-    target: Target | None,
-    found: Annotations,
-) -> None:
+def _add(file: _File, classes: tuple[str, ...], target: Target | None, found: Annotations) -> None:
     """Everything of one file."""
     place = {name: index for index, name in enumerate(classes)}
-    numbers = {item["id"]: place[item["name"].strip()] for item in filter(_is_category, content["categories"])}
-    notes = _by_picture(file, content, found)
+    numbers = {item["id"]: place[item["name"].strip()] for item in filter(_is_category, file.content["categories"])}
+    notes = _by_picture(file, found)
     seen: set[int | str] = set()
-    for index, image in enumerate(content["images"]):
-        if not _is_image(image):
-            found.bad(f"{file}: images[{index}]", "has no id or no file_name")
-            continue
-        if image["id"] in seen:
-            found.skip(folder / image["file_name"], f"{file} has two pictures of id {image['id']}; the first is kept")
-            continue
+    for image in _images(file, found):
         seen.add(image["id"])
         size = side(image.get("height")), side(image.get("width"))
-        found.add(folder / image["file_name"], part, size)
+        found.add(file.folder / image["file_name"], file.part, size)
         for note in notes.get(image["id"], ()):
-            _add_object(
-                f"{file}: annotation {note.get('id')} of {image['file_name']}", note, numbers, size, target, found
-            )
+            known = _number(note.get("category_id"), numbers)
+            if target == "mask":
+                where = f"{file.path}: annotation {note.get('id')} of {image['file_name']}"
+                _add_shape(where, note, known, size, found)
+            else:
+                found.box(_box(note.get("bbox")), known, crowd=_is_crowd(note))
     for unknown in sorted(notes.keys() - seen, key=str):
-        found.findings[BAD].append(
-            f"{file}: {len(notes[unknown])} annotations of image_id {unknown}, which is not there"
-        )
+        found.bad(str(file.path), f"{len(notes[unknown])} annotations of image_id {unknown}, which is not there")
 
 
-def _by_picture(file: Path, content: dict[str, list], found: Annotations) -> dict[int | str, list[dict]]:
+def _images(file: _File, found: Annotations) -> Iterator[dict]:
+    """The usable entries of the list of pictures, each id once."""
+    seen: set[int | str] = set()
+    for index, image in enumerate(file.content["images"]):
+        if not _is_image(image):
+            found.bad(f"{file.path}: images[{index}]", "has no id or no file_name")
+        elif image["id"] in seen:
+            twice = f"{file.path} has two pictures of id {image['id']}; the first is kept"
+            found.skip(file.folder / image["file_name"], twice)
+        else:
+            seen.add(image["id"])
+            yield image
+
+
+def _by_picture(file: _File, found: Annotations) -> dict[int | str, list[dict]]:
     notes: dict[int | str, list[dict]] = {}
-    for index, note in enumerate(content["annotations"]):
+    for index, note in enumerate(file.content["annotations"]):
         if isinstance(note, dict) and type(note.get("image_id")) in (int, str):
             notes.setdefault(note["image_id"], []).append(note)
         else:
-            found.bad(f"{file}: annotations[{index}]", "has no image_id")
+            found.bad(f"{file.path}: annotations[{index}]", "has no image_id")
     return notes
 
 
-def _add_object(
-    where: str, note: dict, numbers: dict[int, int], size: tuple[int, int], target: Target | None, found: Annotations
-) -> None:
-    category = note.get("category_id")
-    known = numbers.get(category, -1) if isinstance(category, int) else -1
-    crowd = note.get("iscrowd") in (1, True)
-    if target != "mask":
-        found.box(_box(note.get("bbox")), known, crowd=crowd)
-        return
+def _number(category: Any, numbers: dict[int, int]) -> int:
+    return numbers.get(category, -1) if isinstance(category, int) else -1
+
+
+def _is_crowd(note: dict) -> bool:
+    return note.get("iscrowd") in (1, True)
+
+
+def _add_shape(where: str, note: dict, known: int, size: tuple[int, int], found: Annotations) -> None:
     try:
         if known < 0:
-            raise ValueError(f"is of no known category ({category})")
-        found.shape(segment(note.get("segmentation"), size), known, crowd=crowd)
+            raise ValueError(f"is of no known category ({note.get('category_id')})")
+        found.shape(segment(note.get("segmentation"), size), known, crowd=_is_crowd(note))
     except ValueError as error:
         found.bad(where, str(error))
 

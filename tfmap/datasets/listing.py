@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -124,7 +125,7 @@ def distinct_classes(classes: Sequence[str], where: str) -> tuple[str, ...]:
     Raises:
         InputError: a name cannot be a class, or stands twice.
     """
-    twice = next((name for name in classes if classes.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"datasets: the class {twice!r} stands twice ({where}). Rename one.")
+    for name, count in Counter(classes).items():
+        if count > 1:
+            raise InputError(f"datasets: the class {name!r} stands twice ({where}). Rename one.")
     return check_classes(classes, where)

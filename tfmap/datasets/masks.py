@@ -38,7 +38,7 @@ Pair = tuple[str, Path, Path]  # part, pictures, masks
 def matches(folder: Path) -> bool:
     """Whether there are pictures and masks of the same names side by side, in folders that are not Pascal VOC's."""
     own = folder / "SegmentationClass"
-    return any(_common(pictures, masks) for _, pictures, masks in _pairs(folder) if masks != own)
+    return any(_share_names(pictures, masks) for _, pictures, masks in _pairs(folder) if masks != own)
 
 
 def read(folder: Path) -> Listing:
@@ -105,8 +105,8 @@ def classes(
     """What the values of masks mean.
 
     - 0 and 255 alone: background and foreground.
-    - Else a value is the number of a class, and `void` is ignored. Without class names there are as many classes as
-      the highest value says that two masks or more hold, so that one broken mask makes no hundred classes.
+    - Else a value is the number of a class, and `void` is ignored. Without class names the highest value says how many
+      there are; one that stands apart, in a single mask, does not count: a broken mask makes no hundred classes.
 
     Args:
         source: what `load` was given.
@@ -121,8 +121,7 @@ def classes(
         InputError: the values are no class numbers, or of fewer than two classes.
     """
     counts = Counter(int(value) for values in held for value in values)
-    least = 2 if len(held) > 3 else 1
-    common = {value for value, count in counts.items() if count >= least}
+    common = _common_values(counts, len(held))
     table = np.full(256, UNKNOWN)
     if 255 in common and common <= {0, 255} and void == IGNORED and len(named or "ab") == 2:
         table[[0, 255]] = 0, 1
@@ -142,6 +141,17 @@ def classes(
     table[: len(names)] = np.arange(len(names))
     table[void] = IGNORED
     return names, table
+
+
+def _common_values(counts: Counter[int], masks: int) -> set[int]:
+    """The values that are no accident: held by two masks or more, or next to such a value, or all there is."""
+    if masks <= 3 or set(counts) <= {0, 255}:
+        return set(counts)
+    common = {value for value, count in counts.items() if count > 1}
+    for value in sorted(counts):
+        if value - 1 in common:
+            common.add(value)
+    return common
 
 
 def read_mask(item: tuple[str | bytes, int], table: bytes) -> np.ndarray:
@@ -185,7 +195,7 @@ def _mask_folder(root: Path) -> Path | None:
     return next((found[name] for name in MASKS if name in found), None)
 
 
-def _common(pictures: Path, masks: Path) -> bool:
+def _share_names(pictures: Path, masks: Path) -> bool:
     stems = {_SUFFIX.sub("", path.stem) for path in tree.pictures(masks)}
     return any(path.stem in stems for path in tree.pictures(pictures))
 

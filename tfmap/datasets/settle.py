@@ -61,56 +61,53 @@ def settle(
     return *_settle_files(listing, verdicts, source, void, workers), findings
 
 
+def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> Listing:
+    table = listing.boxes
+    owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
+    limits = np.tile(_sizes(verdicts), 2)[owner]
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is a fault below
+        boxes = place(listing, verdicts).boxes
+        clipped = np.clip(boxes, 0, limits).astype(np.float32)
+        faults = _faults(boxes, clipped, table.classes, len(listing.classes))
+        moved = (np.abs(clipped - boxes) > _SLACK).any(axis=1)
+    _note_sizes(listing, _sizes(verdicts), _compare(listing, verdicts)[1], findings)
+    readable = limits[:, 0] > 0
+    for kind, rows in ((BAD, faults > 0), (CLIPPED, (faults == 0) & moved)):
+        for row in np.flatnonzero(rows & readable):
+            findings[kind].append(f"{_name(listing, owner, row)}{_FAULTS[faults[row]]}: {_written(boxes[row])}")
+    keep = readable & (faults == 0)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owner[keep], minlength=len(listing)))]).astype(np.int64)
+    rest = (array[keep] for array in (table.classes, table.crowd, table.difficult))
+    labels = np.zeros((len(listing), len(listing.classes)), np.float32)
+    labels[owner[keep], table.classes[keep]] = 1
+    return replace(listing, boxes=Boxes(starts, clipped[keep], *rest), labels=labels)
+
+
 def place(listing: Listing, verdicts: Sequence[Verdict]) -> Boxes:
     """The boxes of a listing in pixels of the upright pictures, float64, those that cannot be used included."""
     table = listing.boxes
-    if listing.kind == "record":
+    if listing.kind == "record":  # settled when it was prepared
         return table
     owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
     limits = np.tile(_sizes(verdicts), 2)[owner]
-    boxes = table.boxes.astype(np.float64)
-    boxes = boxes * limits if listing.unit == "share" else boxes
+    boxes = table.boxes * (limits if listing.unit == "share" else 1.0)
     turned, _ = _compare(listing, verdicts)
     return replace(table, boxes=_turned(boxes, limits, np.where(turned, _orientations(verdicts), 1)[owner]))
 
 
-def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> Listing:
-    table, sizes = place(listing, verdicts), _sizes(verdicts)
-    owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
-    limits, boxes = np.tile(sizes, 2)[owner], table.boxes
-    _, differs = _compare(listing, verdicts)
-    _note_sizes(listing, sizes, differs, findings)
-    readable = limits[:, 0] > 0
-    faults = _faults(boxes, limits, table.classes, len(listing.classes)) * readable
-    clipped = np.clip(boxes, 0, limits)
-    moved = readable & (faults == 0) & (np.abs(clipped - boxes) > _SLACK).any(axis=1)
-    for row in np.flatnonzero(faults):
-        findings[BAD].append(f"{_name(listing, table, owner, row)} {_FAULTS[faults[row]]}: {_written(boxes[row])}")
-    for row in np.flatnonzero(moved):
-        findings[CLIPPED].append(f"{_name(listing, table, owner, row)}: {_written(boxes[row])}")
-    keep = readable & (faults == 0)
-    counts = np.bincount(owner[keep], minlength=len(listing))
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    rest = (array[keep] for array in (table.classes, table.crowd, table.difficult))
-    labels = np.zeros((len(listing), len(listing.classes)), np.float32)
-    labels[owner[keep], table.classes[keep]] = 1
-    return replace(listing, boxes=Boxes(starts, clipped[keep].astype(np.float32), *rest), labels=labels)
+_FAULTS = (
+    "", " has coordinates that are no numbers", " has no area", " lies outside the picture", " is of no known class",
+)  # fmt: skip
 
 
-_FAULTS = ("", "has coordinates that are no numbers", "has no area", "lies outside the picture", "is of no known class")
-
-
-def _faults(boxes: np.ndarray, limits: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+def _faults(boxes: np.ndarray, clipped: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
     """int (M,): what is wrong with each box, as a place in _FAULTS; 0 for nothing."""
-    with np.errstate(invalid="ignore"):
-        clipped = np.clip(boxes, 0, limits)
-        tests = [
-            ~np.isfinite(boxes).all(axis=1),
-            (boxes[:, :2] >= boxes[:, 2:]).any(axis=1),
-            # as float32, which is what is kept
-            (clipped[:, :2].astype(np.float32) >= clipped[:, 2:].astype(np.float32)).any(axis=1),
-            (classes < 0) | (classes >= count),
-        ]
+    tests = [
+        ~np.isfinite(boxes).all(axis=1),
+        (boxes[:, :2] >= boxes[:, 2:]).any(axis=1),
+        (clipped[:, :2] >= clipped[:, 2:]).any(axis=1),
+        (classes < 0) | (classes >= count),
+    ]
     return np.select(tests, [1, 2, 3, 4], 0)
 
 
@@ -154,8 +151,9 @@ def _turned(boxes: np.ndarray, limits: np.ndarray, orientation: np.ndarray) -> n
     return boxes
 
 
-def _name(listing: Listing, table: Boxes, owner: np.ndarray, row: int) -> str:
-    picture, number = owner[row], table.classes[row]
+def _name(listing: Listing, owner: np.ndarray, row: int) -> str:
+    table, picture = listing.boxes, owner[row]
+    number = table.classes[row]
     label = f" ({listing.classes[number]})" if 0 <= number < len(listing.classes) else f" (class {number})"
     return f"{listing.ids[picture]}: box {row - table.starts[picture] + 1}{label}"
 

@@ -36,7 +36,7 @@ _LARGEST = 1 << 26  # bytes of an XML file
 _CLASS_FILES = ("classes.txt", "labels.txt")
 
 
-class Found(NamedTuple):
+class Object(NamedTuple):
     """One object of a picture as it is written."""
 
     name: str
@@ -44,9 +44,16 @@ class Found(NamedTuple):
     difficult: bool
 
 
+class Note(NamedTuple):
+    """What an XML file says: (height, width) of its picture, and the objects in it."""
+
+    size: tuple[int, int]
+    objects: list[Object]
+
+
 def matches(folder: Path) -> bool:
     """Whether there are XML files in Annotations/ or beside pictures of the same name, or VOC's own masks."""
-    boxes = any(pictures != notes or _common(notes) for _, pictures, notes in _places(folder))
+    boxes = any(_belong(pictures, notes) for _, pictures, notes in _places(folder))
     return boxes or (tree.child(folder, ("jpegimages",)) is not None and _masks(folder) is not None)
 
 
@@ -68,17 +75,17 @@ def read(folder: Path, target: Target | None = None) -> Listing:
             "or XML files beside the pictures."
         )
     found = Annotations()
-    rows = []
-    for part, pictures, notes in places:
-        rows += _pairs(folder, part, tree.pictures(pictures), tree.files(notes, ".xml"), found)
-    parsed = [(picture, part, note, _parse(note, found)) for picture, part, note in rows]
-    names = sorted({item.name for *_, parts in parsed if parts for item in parts[1] if is_class(item.name)})
+    pairs = [
+        pair
+        for part, pictures, notes in places
+        for pair in _pairs(folder, part, tree.pictures(pictures), tree.files(notes, ".xml"), found)
+    ]
+    parsed = [(*pair, content) for pair in pairs if (content := _parse(pair[2], found))]
+    names = sorted({item.name for *_, content in parsed for item in content.objects if is_class(item.name)})
     known = {name: index for index, name in enumerate(names)}
     for picture, part, note, content in parsed:
-        if content is None:
-            continue
-        found.add(picture, part, content[0])
-        for place, item in enumerate(content[1], start=1):
+        found.add(picture, part, content.size)
+        for place, item in enumerate(content.objects, start=1):
             if item.name in known:
                 found.box(item.box, known[item.name], difficult=item.difficult)
             else:
@@ -93,10 +100,12 @@ def _places(folder: Path) -> list[tuple[str, Path, Path]]:
     return [place for place in places if tree.holds(place[2], ".xml")]
 
 
-def _common(folder: Path) -> bool:
-    return not {note.stem for note in tree.files(folder, ".xml")}.isdisjoint(
-        path.stem for path in tree.pictures(folder)
-    )
+def _belong(pictures: Path, notes: Path) -> bool:
+    """Whether two folders stand side by side, or share a name: XML files in some folder of pictures may be anything."""
+    if pictures != notes and pictures.parent == notes.parent:
+        return True
+    stems = {note.stem for note in tree.files(notes, ".xml")}
+    return any(picture.stem in stems for picture in tree.pictures(pictures))
 
 
 def _pairs(
@@ -135,8 +144,8 @@ def _lines(file: Path) -> list[str]:
     return [line for line in tree.read_text(file).splitlines() if line.strip()]
 
 
-def _parse(note: Path, found: Annotations) -> tuple[tuple[int, int], list[Found]] | None:
-    """(height, width) and objects of an XML file; None, and a line in `skipped`, where it is broken."""
+def _parse(note: Path, found: Annotations) -> Note | None:
+    """An XML file; None, and a line in `skipped`, where it is broken."""
     try:
         if not note.is_file() or note.stat().st_size > _LARGEST:
             raise ValueError(f"is no file, or larger than {_LARGEST >> 20} MB")
@@ -147,14 +156,13 @@ def _parse(note: Path, found: Annotations) -> tuple[tuple[int, int], list[Found]
     if root.tag != "annotation":
         found.skip(note, f"is no VOC annotation, so its picture is left out: it starts with <{root.tag}>")
         return None
-    return (side(root.findtext("size/height")), side(root.findtext("size/width"))), [
-        _object(o) for o in root.iter("object")
-    ]
+    size = side(root.findtext("size/height")), side(root.findtext("size/width"))
+    return Note(size, [_object(item) for item in root.iter("object")])
 
 
-def _object(item: ElementTree.Element) -> Found:
+def _object(item: ElementTree.Element) -> Object:
     corners = [number(item.findtext(f"bndbox/{name}")) for name in ("ymin", "xmin", "ymax", "xmax")]
-    return Found(
+    return Object(
         (item.findtext("name") or "").strip(), tuple(corners), (item.findtext("difficult") or "").strip() == "1"
     )
 
@@ -186,5 +194,5 @@ def _own_classes(folder: Path) -> list[str] | None:
     for _, _, notes in _places(folder):
         for note in tree.files(notes, ".xml"):
             content = _parse(note, Annotations())
-            named |= {item.name for item in content[1]} if content else set()
+            named |= {item.name for item in content.objects} if content else set()
     return [BACKGROUND, *CLASSES] if named and named <= set(CLASSES) else None
