@@ -18,6 +18,7 @@ import itertools
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 COUNT = itertools.count()
 
@@ -25,7 +26,7 @@ COUNT = itertools.count()
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         how, _, name = self.path.strip("/").partition("/")
-        path = Path(sys.argv[1]) / name
+        path = Path(sys.argv[1]) / unquote(name)
         wanted = self.headers.get("Range")
         print(how, name, wanted or "all", flush=True)
         if not path.is_file():

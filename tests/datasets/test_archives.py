@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import stat
@@ -80,11 +81,11 @@ def test_folders_side_by_side_are_the_source(tmp_path, suffix):
 
 
 BAD_NAMES = {
-    "../out.jpg": "'../out.jpg' leads outside the archive",
-    "a/../../out.jpg": "'a/../../out.jpg' leads outside the archive",
-    "/etc/passwd": "'/etc/passwd' has an absolute path",
-    "C:/x.jpg": "'C:/x.jpg' has an absolute path",
-    "c:x.jpg": "'c:x.jpg' has an absolute path",
+    "../out.jpg": "'../out.jpg' leads outside.",
+    "a/../../out.jpg": "'a/../../out.jpg' leads outside.",
+    "/etc/passwd": "'/etc/passwd' has an absolute path.",
+    "C:/x.jpg": "'C:/x.jpg' has an absolute path.",
+    "c:x.jpg": "'c:x.jpg' has an absolute path.",
     "a\\..\\x.jpg": "has a backslash in its name",
     "a/b\nc.jpg": "has a control character in its name",
     f"a/{'x' * 256}": "has a name longer than 255 bytes",
@@ -169,6 +170,24 @@ def test_a_bomb(tmp_path, suffix):
     path = make(tmp_path / f"a{suffix}", [(f"a/{number}.jpg", bytes(16 << 20)) for number in range(8)])
     assert path.stat().st_size < 1 << 20
     assert refused(path).startswith(f"looks like a bomb: its {path.stat().st_size:,} bytes unpack to more than 6")
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])
+def test_a_bomb_where_nothing_is_written(tmp_path, suffix):
+    path = make(tmp_path / f"a{suffix}", [(f"__MACOSX/{number}.jpg", bytes(16 << 20)) for number in range(8)])
+    assert refused(path).startswith("looks like a bomb: ")
+    with gzip.open(make(tmp_path / f"b{suffix}", PLAIN.items()), "ab") as file:
+        for _ in range(5):
+            file.write(bytes(16 << 20))
+    assert refused(tmp_path / f"b{suffix}") == "was not unpacked: it goes on long after its end."
+
+
+def test_a_checksum_that_does_not_fit(tmp_path):
+    path = make(tmp_path / "a.tar.gz", PLAIN.items())
+    data = bytearray(path.read_bytes())
+    data[-6] ^= 1
+    path.write_bytes(data)
+    assert refused(path).startswith("cannot be unpacked: CRC check failed")
 
 
 def test_a_zip_that_lies_about_its_sizes(tmp_path):

@@ -69,6 +69,12 @@ def test_what_arrives_is_whole(server, get, tmp_path, how):
     assert sorted(os.listdir(tmp_path / "cache")) == ["a.zip", "stamp.json"]
 
 
+@pytest.mark.parametrize("name", ["ä b.zip", "%C3%A4%20b.zip"])
+def test_a_url_as_people_write_it(server, get, name):
+    (server.folder / "ä b.zip").write_bytes(b"umlaut")
+    assert get("good", name) == b"umlaut"
+
+
 def test_a_cut_download_goes_on_where_it_stopped(server, get):
     get("cut")
     asked = server.asked()

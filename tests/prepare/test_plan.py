@@ -110,7 +110,7 @@ def test_a_file_that_is_gone_is_told(pictures):
     os.remove(gone)
     looked, lost = plan.look(source, Settings(), 1)
     assert [(one.path, one.reason) for one in lost] == [(gone, "No such file or directory")]
-    assert len(looked[0].names) == 59
+    assert len(looked[0].names) == len(looked[0].order) == 59
 
 
 def test_a_picture_edited_since_it_was_loaded_is_looked_at_again(pictures, photo):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,6 @@ def test_boxes_and_masks_come_back(annotated, tmp_path):
 
 
 def test_several_labels_come_back(kinds, tmp_path):
-    from dataclasses import replace
-
     source = kinds["encoded"]
     split = source.split("train")
     labels = np.random.default_rng(0).integers(0, 2, (30, 3)).astype(np.float32)
@@ -155,6 +154,12 @@ def test_settings_that_make_no_sense(kinds, tmp_path, setting, text):
         prepare(kinds["path"], tmp_path, **setting)
     assert str(error.value) == text
     assert not list(tmp_path.iterdir())
+
+
+def test_a_split_by_another_name(kinds, tmp_path):
+    split = kinds["path"].split("train")
+    with pytest.raises(InputError, match=r"prepare: unknown split 'more'\. Known: train, val, test\."):
+        prepare(replace(kinds["path"], splits={"train": split, "more": split}), tmp_path / "out")
 
 
 def test_a_url_is_no_folder(kinds):

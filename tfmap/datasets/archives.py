@@ -85,9 +85,11 @@ def name_fault(name: str) -> str:
         return "has a control character in its name"
     if name.startswith("/") or re.match("[A-Za-z]:", name):
         return "has an absolute path"
+    if "\\" in name:
+        return "has a backslash in its name"
     parts = name.split("/")
-    if ".." in parts or "\\" in name:
-        return "leads outside, or has a backslash in its name" if "\\" in name else "leads outside the archive"
+    if ".." in parts:
+        return "leads outside"
     if any(len(part.encode()) > 255 for part in parts):
         return "has a name longer than 255 bytes"
     if len(parts) > _DEEPEST:
@@ -150,9 +152,10 @@ def _refusal(path: Path, member: Member, fault: str) -> InputError:
 
 def _write(path: Path, member: Member, target: Path) -> Iterator[int]:
     """Write a member; yields the number of bytes of each block, before it is written."""
-    place = target / member.name
     if member.name.split("/")[0] == _JUNK:
+        yield from _skip(member)
         return
+    place = target / member.name
     try:
         (place if member.folder else place.parent).mkdir(parents=True, exist_ok=True)
         if member.folder:
@@ -163,6 +166,14 @@ def _write(path: Path, member: Member, target: Path) -> Iterator[int]:
                 file.write(block)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise _refusal(path, member, "comes twice, or as a file and as a folder") from None
+
+
+def _skip(member: Member) -> Iterator[int]:
+    """Read a member to no end but to count it: in a .tar.gz one cannot pass it by."""
+    if not member.folder:
+        with member.open() as content:
+            while block := content.read(_BLOCK):
+                yield len(block)
 
 
 def _zip_members(file: IO[bytes], path: Path) -> Iterator[Member]:
@@ -193,10 +204,7 @@ def _tar_members(file: IO[bytes], path: Path) -> Iterator[Member]:
             fault = name_fault(info.name) or ("" if info.isreg() or info.isdir() else _special(info.linkname != ""))
             yield Member(info.name, fault, info.isdir(), lambda info=info: archive.extractfile(info))
         end = archive.offset
-    # tarfile takes any end for the end; a whole archive ends in a block of zeros.
-    content.seek(end)
-    if content.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise EOFError("it ends before its end")
+    content.check_end(end)
 
 
 def _special(link: bool) -> str:
@@ -214,3 +222,18 @@ class _Bounded:
         if size > _BLOCK:
             raise InputError(f"datasets: {self._path} was not unpacked: it has a header of {size:,} bytes.")
         return self._file.read(size)
+
+    def check_end(self, end: int) -> None:
+        """tarfile takes any end for the end; a whole archive ends in a block of zeros, and gzip's checksum behind it.
+
+        Raises:
+            EOFError: it was cut.
+            OSError: the checksum does not fit.
+            InputError: more stands behind the end than would fill it up.
+        """
+        self.seek(end)
+        if self.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise EOFError("it ends before its end")
+        while self.read(_BLOCK):
+            if self.tell() > end + _SMALL:
+                raise InputError(f"datasets: {self._path} was not unpacked: it goes on long after its end.")

@@ -7,8 +7,9 @@ import json
 import os
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ class Web:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        # Letters that a URL may not hold, as a browser writes them; what is quoted already stays.
+        self._quoted = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
 
     @contextmanager
     def open(self, offset: int, stamp: Stamp | None) -> Iterator[tuple[IO[bytes], int, Stamp]]:
@@ -68,17 +71,21 @@ class Web:
             # A range of the file that we know, or else the whole of the new one.
             headers |= {"Range": f"bytes={offset}-", "If-Range": stamp.tag}
         try:
-            response = urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=_TIMEOUT)
+            response = urllib.request.urlopen(urllib.request.Request(self._quoted, headers=headers), timeout=_TIMEOUT)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code >= 500:  # an overloaded server may recover
                 raise ConnectionError(f"the server answered {error.code} {error.reason}") from error
             raise InputError(f"datasets: {self.url}: the server answered {error.code} {error.reason}.") from error
         with response:
-            length = response.headers.get("Content-Length")
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-            start = offset if response.status == 206 else 0
-            yield response, start, Stamp(None if length is None else start + int(length), tag)
+            yield response, offset if response.status == 206 else 0, Stamp(_size(response.headers), tag)
+
+
+def _size(headers: Mapping[str, str]) -> int | None:
+    """Bytes of the whole file: behind the slash of Content-Range where only a part comes."""
+    said = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
+    return int(said) if said.isdecimal() else None
 
 
 def file(remote: Remote, target: Path) -> Path:

@@ -70,6 +70,8 @@ def prepare(
 
     _check_range(shard_mb=shard_mb, max_side=max_side, quality=quality, workers=workers)
     _check_unused(quality=quality, encode=encode, beam=beam, workers=workers)
+    if unknown := set(source.splits) - {"train", "val", "test"}:
+        raise InputError(f"prepare: unknown split {sorted(unknown)[0]!r}. Known: train, val, test.")
     if "://" in str(out):
         raise InputError(f"prepare: {out} is a URL, expected a folder. Write to a folder and copy it there.")
     out, settings = Path(out).expanduser().absolute(), plan.Settings(shard_mb, max_side, encode, quality, seed)

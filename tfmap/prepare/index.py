@@ -1,13 +1,15 @@
 """The index of a shard: a table of what its records hold and where, in arrays that NumPy loads without pickle.
 
-picture       int64 (n, 2)    offset and length of the encoded picture in the shard's file
-sizes         int32 (n, 2)    its height and width
-digests       uint8 (n, 16)   content digests of the pictures as they were in the source
-ids           uint8 (b,)      ids in UTF-8, one after the other; id_starts int64 (n + 1,)
-labels        int32 (m,)      classes, one after the other; label_starts int64 (n + 1,)
-boxes         float32 (m, 4)  with box_classes int32, crowd and difficult bool (m,), box_starts int64 (n + 1,)
-mask          int64 (n, 2)    offset and length of the mask's PNG; mask_digests uint8 (n, 16) of its pixels
-about         uint8 (b,)      JSON: the shard's line in the manifest
+For n records:
+
+    picture       int64 (n, 2)    offset and length of the encoded picture in the shard's file
+    sizes         int32 (n, 2)    its height and width
+    digests       uint8 (n, 16)   content digests of the pictures as they were in the source
+    ids           uint8 (b,)      ids in UTF-8, one after the other; id_starts int64 (n + 1,)
+    labels        int32 (m,)      classes, one after the other; label_starts int64 (n + 1,)
+    boxes         float32 (m, 4)  with box_classes int32, crowd and difficult bool (m,), box_starts int64 (n + 1,)
+    mask          int64 (n, 2)    offset and length of the mask's PNG; mask_digests uint8 (n, 16) of its pixels
+    about         uint8 (b,)      JSON: the shard's line in the manifest
 """
 
 from __future__ import annotations

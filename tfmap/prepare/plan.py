@@ -54,18 +54,20 @@ class Shard:
 
 @dataclass(frozen=True)
 class Rows:
-    """One split, its pictures looked at, in the order in which they are written.
+    """One split, its pictures looked at, and the order in which they are written.
 
     Attributes:
         name: "train", "val" or "test".
-        split: N pictures.
-        digests: object (N,) of str.
-        names: object (N,) of str: ids, without the folder that all of them lie in.
+        split: the pictures.
+        order: int64 (N,): those that can be read, in the order of the records.
+        digests: object (N,) of str, in that order.
+        names: object (N,) of str, in that order: ids, without the folder that all of them lie in.
         shard_names: of the shards that they fill.
     """
 
     name: str
     split: Split
+    order: np.ndarray
     digests: np.ndarray
     names: np.ndarray
     shard_names: tuple[str, ...]
@@ -98,7 +100,7 @@ def shards(rows: Rows, classes: int, settings: Settings) -> Iterator[Shard]:
     for name, chosen in zip(rows.shard_names, cut, strict=True):
         yield Shard(
             name=name,
-            split=rows.split.take(chosen),
+            split=rows.split.take(rows.order[chosen]),
             digests=rows.digests[chosen],
             names=rows.names[chosen],
             classes=classes,
@@ -164,24 +166,23 @@ def _rows(name: str, split: Split, verdicts: Sequence[Verdict], root: str, setti
         key=lambda row: (_mixed(names[row], settings.seed), verdicts[row].digest),
     )
     odd = np.array([verdict.odd for verdict in verdicts], bool)
-    taken = replace(split, odd=odd).take(np.array(order, np.int64))
     columns = (objects([values[row] for row in order]) for values in ([one.digest for one in verdicts], names))
-    count = max(1, min(len(order), -(-_bytes(taken) // (settings.shard_mb << 20))))
-    # As TensorFlow names shards.
-    return Rows(name, taken, *columns, tuple(f"{name}-{number:05}-of-{count:05}" for number in range(count)))
+    count = max(1, min(len(order), -(-_bytes(split, order) // (settings.shard_mb << 20))))
+    shard_names = tuple(f"{name}-{number:05}-of-{count:05}" for number in range(count))  # as TensorFlow names them
+    return Rows(name, replace(split, odd=odd), np.array(order, np.int64), *columns, shard_names)
 
 
 def _mixed(name: str, seed: int) -> str:
     return digest(f"{seed}:{name}".encode(errors="surrogateescape"))
 
 
-def _bytes(split: Split) -> int:
-    """What the pictures take in the source."""
+def _bytes(split: Split, rows: list[int]) -> int:
+    """What some of the pictures take in the source."""
     if split.kind == "path":
-        return sum(os.path.getsize(path) for path in split.images)
+        return sum(os.path.getsize(split.images[row]) for row in rows)
     if split.kind == "encoded":
-        return sum(map(len, split.images))
-    return split.images.nbytes if split.kind == "pixels" else int(split.images["length"].sum())
+        return sum(len(split.images[row]) for row in rows)
+    return len(rows) * split.images[0].nbytes if split.kind == "pixels" else int(split.images["length"][rows].sum())
 
 
 def key(shard: Shard) -> str:

@@ -1,12 +1,14 @@
 """One row of a shard -> one record: a tf.train.Example, and where its pictures lie inside.
 
-id                        bytes
-image/encoded             a plain JPEG or PNG; image/format "jpeg" or "png"; image/sha256 of it, hex digits
-image/height, width, channels
-label                     its classes
-boxes                     float (4 n): y, x, y, x of the corners, in pixels of the picture as it is in the record
-boxes/classes, boxes/crowd, boxes/difficult
-mask/encoded              a grey PNG: class of each pixel, 255 is ignored
+Its features:
+
+    id                        bytes
+    image/encoded             a plain JPEG or PNG; image/format "jpeg" or "png"; image/sha256 of it, hex digits
+    image/height, width, channels
+    label                     its classes
+    boxes                     float (4 n): y, x, y, x of the corners, in pixels of the picture as it is in the record
+    boxes/classes, boxes/crowd, boxes/difficult
+    mask/encoded              a grey PNG: class of each pixel, 255 is ignored
 """
 
 from __future__ import annotations
