@@ -56,18 +56,19 @@ def clean(listing: Listing, verdicts: Sequence[Verdict]) -> tuple[np.ndarray, li
     return keep, [Skipped(listing.ids[index], reasons[index]) for index in sorted(reasons)], findings
 
 
-def imbalance(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
+def imbalance(counts: np.ndarray, classes: Sequence[str], what: str = "pictures") -> list[str]:
     """A line where the largest class has at least three times the pictures of the smallest.
 
     Args:
         counts: int (K,), pictures per class.
         classes: K names.
+        what: was counted.
     """
     small, large = int(np.argmin(counts)), int(np.argmax(counts))
     if counts[large] < _IMBALANCE_FROM * counts[small]:
         return []
     ratio = f"{counts[large] / counts[small]:.1f} times" if counts[small] else "against"
-    return [f"{classes[large]} has {counts[large]} pictures, {ratio} {classes[small]} with {counts[small]}"]
+    return [f"{classes[large]} has {counts[large]} {what}, {ratio} {classes[small]} with {counts[small]}"]
 
 
 def same(verdicts: Sequence[Verdict]) -> Iterator[list[int]]:

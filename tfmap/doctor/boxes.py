@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tfmap.datasets import clean
 from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings
 from tfmap.doctor.findings import Finding, Kind
@@ -32,13 +33,22 @@ def check(survey: Survey, *, aspect: float) -> Iterator[Finding]:
         found = judge(table.boxes[rows], table.classes[rows], size, aspect)
         for kind, which in found.items():
             yield _finding(survey, index, kind, sorted(which))
-    unused = np.flatnonzero(np.bincount(table.classes, minlength=len(survey.listing.classes)) == 0)
-    for index in unused:
-        yield Finding(findings.NO_PICTURES, f"class {survey.listing.classes[index]!r} has no box")
+    yield from _balance(survey)
     empty = np.flatnonzero(np.diff(table.starts) == 0)
     if len(empty):
         names = tuple(survey.listing.ids[empty])
         yield Finding(findings.NO_BOXES, f"{len(empty)} pictures have no boxes, such as {names[0]}", names)
+
+
+def _balance(survey: Survey) -> Iterator[Finding]:
+    classes = survey.listing.classes
+    counts = np.bincount(survey.listing.boxes.classes, minlength=len(classes))
+    for index in np.flatnonzero(counts == 0):
+        yield Finding(findings.NO_PICTURES, f"class {classes[index]!r} has no box")
+    used = np.flatnonzero(counts)
+    if len(used) > 1:
+        lines = clean.imbalance(counts[used], [classes[index] for index in used], "boxes")
+        yield from (Finding(findings.IMBALANCE, line) for line in lines)
 
 
 def judge(boxes: np.ndarray, classes: np.ndarray, size: tuple[int, int] | None, aspect: float) -> dict[Kind, set[int]]:

@@ -15,6 +15,7 @@ from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings, near, pictures
 from tfmap.doctor.findings import Finding
 from tfmap.doctor.pictures import Edges
+from tfmap.doctor.progress import shown
 
 # Of the 43 pairs of trashnet_256 whose hashes differ in at most 6 bits (equal files aside), 25 pass, and all 25 show
 # one object twice, looked at one by one; of the 18 that do not, 3 do, moved in between. The best false one has 0.69.
@@ -22,7 +23,7 @@ ALIKE = 0.75
 _NOISE = 5952.0  # squared steps of one grey level everywhere, which no plain picture has
 _COLOUR = 64  # grey levels between the means; another exposure of one scene moved them by 38 at most
 _MOST_EACH = 64  # pairs looked at between two sets of equal hashes
-_BLOCK = 4096  # pairs compared at a time
+_BLOCK = 1024  # pairs compared at a time
 _KINDS = {clean.CONFLICT: findings.CONFLICT, clean.LEAK: findings.LEAK, clean.COPY: findings.COPY}
 
 
@@ -80,7 +81,8 @@ def _candidates(hashes: np.ndarray, members: np.ndarray, distance: int) -> list[
 def _confirmed(survey: Survey, pairs: list[tuple[int, int]]) -> Iterator[bool]:
     """Whether the edges of each pair agree."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(pairs), _BLOCK):
+        starts = range(0, len(pairs), _BLOCK)
+        for start in shown(starts, len(starts), "Comparing pictures", worth=len(pairs) > _BLOCK):
             block = pairs[start : start + _BLOCK]
             wanted = sorted({index for pair in block for index in pair})
             edges = dict(zip(wanted, pool.map(lambda index: _edges(survey, index), wanted), strict=True))

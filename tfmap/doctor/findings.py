@@ -147,3 +147,10 @@ def _case(case: Finding) -> dict[str, Any]:
     row = {"kind": case.kind.name, "severity": case.kind.severity, "text": case.text, "advice": case.kind.advice}
     row |= {"pictures": list(case.pictures), "quarantine": list(case.quarantine)}
     return row | ({"boxes": [list(map(float, box)) for box in case.boxes]} if case.boxes else {})
+
+
+def common_folder(names: Sequence[str]) -> str:
+    """The folder that all ids lie in, with its closing slash; "" where there is none."""
+    first, last = (min(names), max(names)) if len(names) > 1 else ("", "")
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[: first.rfind("/", 0, same) + 1]

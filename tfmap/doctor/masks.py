@@ -11,6 +11,7 @@ import numpy as np
 from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings
 from tfmap.doctor.findings import Finding, Kind
+from tfmap.doctor.progress import shown
 
 IGNORED = 255
 _BLOCK = 1024  # masks handed to the threads at a time
@@ -33,7 +34,8 @@ def check(survey: Survey) -> Iterator[Finding]:
 
 def _read(survey: Survey) -> Iterator[tuple[np.ndarray, list[tuple[Kind, str]]]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(survey.listing), _BLOCK):
+        starts = range(0, len(survey.listing), _BLOCK)
+        for start in shown(starts, len(starts), "Looking at every mask once", worth=len(starts) > 1):
             block = range(start, min(start + _BLOCK, len(survey.listing)))
             yield from pool.map(lambda index: judge(survey, index), block)
 

@@ -15,11 +15,13 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tfmap.doctor.progress import shown
 from tfmap.errors import InputError
 
 BITS = 64
 LARGEST_DISTANCE = 16  # random hashes start to agree there: 1 pair of 24,000
 MOST_PAIRS = 20_000_000  # 320 MB
+_SHOW_FROM = 100_000  # hashes; fewer are compared in a second
 _BLOCK = 1 << 21  # comparisons at a time: 16 MB of differences
 
 
@@ -75,7 +77,8 @@ def bands(distance: int) -> list[tuple[int, int]]:
 
 def _by_band(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     cuts = bands(distance)
-    for number, (shift, width) in enumerate(cuts):
+    worth = len(hashes) >= _SHOW_FROM
+    for number, (shift, width) in shown(enumerate(cuts), len(cuts), "Comparing hashes", worth=worth):
         keys = _band(hashes, shift, width)
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
