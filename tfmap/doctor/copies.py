@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, product
@@ -37,7 +36,12 @@ def check(survey: Survey, *, distance: int) -> Iterator[Finding]:
     yield from exact(survey)
     copies = {index for group in clean.same(survey.verdicts) for index in group[1:]}
     singles = [index for index, verdict in enumerate(survey.verdicts) if verdict.hash and index not in copies]
-    for group in near_groups(survey, np.array(singles, np.int64), distance):
+    try:
+        groups = near_groups(survey, np.array(singles, np.int64), distance)
+    except near.TooManyPairs as error:
+        yield Finding(findings.NOT_SEARCHED, str(error))
+        return
+    for group in groups:
         yield _near(survey, group.tolist())
 
 
@@ -108,17 +112,15 @@ def likeness(one: Edges | None, other: Edges | None) -> float:
 
 
 def _near(survey: Survey, group: list[int]) -> Finding:
-    listing, parts = survey.listing, survey.parts
-    by_part: dict[str, list[int]] = defaultdict(list)
-    for index in group:
-        by_part[parts[index]].append(index)
-    held = {"val", "test"} & set(by_part)
-    names = tuple(listing.ids[group])
-    if held and "train" in by_part:
-        text = "; ".join(
-            f"{part}: {', '.join(listing.ids[by_part[part]])}" for part in ("test", "val", "train") if part in by_part
-        )
-        return Finding(findings.NEAR_LEAK, text, names, tuple(listing.ids[by_part["train"]]))
+    listing, names = survey.listing, tuple(survey.listing.ids[group])
+    by_part = {
+        part: [index for index in group if survey.parts[index] == part]
+        for part in ("test", "val", "train")
+        if part in survey.parts[group]
+    }
+    if len(by_part) > 1:
+        text = "; ".join(f"{part}: {', '.join(listing.ids[indices])}" for part, indices in by_part.items())
+        return Finding(findings.NEAR_LEAK, text, names, tuple(listing.ids[by_part.get("train", [])]))
     labels = {listing.labels[index].tobytes() for index in group}
     kind = findings.NEAR_CONFLICT if len(labels) > 1 else findings.NEAR
     return Finding(kind, " ~ ".join(names), names)
