@@ -55,7 +55,8 @@ def measure(source: Source, settings: dict, *, epochs: int, seed: int) -> dict[s
     right = predict(model, val).argmax(axis=1) == val.labels
     recalls = np.array([right[val.labels == label].mean() for label in range(len(source.classes))])
     rare = np.argsort(np.bincount(source.split("train").labels))[:3]
-    return {"accuracy": right.mean(), "balanced accuracy": recalls.mean(), "rarest three": recalls[rare].mean()}
+    found = {"accuracy": right.mean(), "balanced accuracy": recalls.mean(), "rarest three": recalls[rare].mean()}
+    return {name: 100 * float(value) for name, value in found.items()}
 
 
 def main(epochs: str = "20", seeds: str = "3") -> None:
@@ -63,8 +64,9 @@ def main(epochs: str = "20", seeds: str = "3") -> None:
     rows = []
     for name, settings in REMEDIES.items():
         found = [measure(long_tail(seed), settings, epochs=int(epochs), seed=seed) for seed in range(int(seeds))]
-        rows.append({"remedy": name, **{key: round(100 * np.mean([row[key] for row in found]), 1) for key in found[0]}})
-        rows[-1]["balanced, standard deviation"] = round(100 * np.std([row["balanced accuracy"] for row in found]), 1)
+        means = {key: round(float(np.mean([row[key] for row in found])), 1) for key in found[0]}
+        spread = round(float(np.std([row["balanced accuracy"] for row in found])), 1)
+        rows.append({"remedy": name, **means, "balanced accuracy, standard deviation": spread})
         sys.stderr.write(f"{rows[-1]}\n")
     results.write("imbalance", f"Long tail of {LARGEST} to {SMALLEST} pictures a class, {seeds} seeds", rows)
 

@@ -237,19 +237,37 @@ def test_documents_are_not_opened():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_of_the_upright_picture(picture, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = encoded(picture.resize((64, 48)), "JPEG", exif=exif)
-    found = pixels.examine(data)
-    assert (found.height, found.width) == pixels.read(data).shape[:2]
-    assert found.orientation == orientation
+def test_size_and_hash_are_those_of_the_upright_picture(picture, orientation):
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF orientation -> Pillow's number of what makes it lie so
+    lying = picture if orientation == 1 else picture.transpose(Image.Transpose(undo[orientation]))
+    look = pixels.examine(turned(lying, orientation, "PNG"))
+    assert (look.height, look.width) == picture.size[::-1]
+    assert (look.orientation, look.mode, look.format) == (orientation, "RGB", "PNG")
+    assert look.hash == pixels.examine(encoded(picture, "PNG")).hash
 
 
-def test_an_orientation_that_is_none(picture):
-    exif = Image.Exif()
-    exif[0x0112] = 77
-    assert pixels.examine(encoded(picture, "JPEG", exif=exif)).orientation == 1
+def test_an_orientation_that_is_none_says_nothing(picture):
+    look = pixels.examine(turned(picture, 9))
+    assert (look.orientation, look.odd) == (1, False)
+
+
+def test_the_hash_stays_near_when_a_picture_is_encoded_again(picture):
+    hashes = [
+        int(pixels.examine(data).hash, 16)
+        for data in (
+            encoded(picture, "PNG"),
+            encoded(picture, "JPEG", quality=60),
+            encoded(picture.resize((picture.width * 3, picture.height * 3)), "JPEG"),
+            encoded(picture.convert("L"), "PNG"),
+        )
+    ]
+    assert max((hashes[0] ^ other).bit_count() for other in hashes) <= 4
+
+
+def test_pixels_are_looked_at_like_files(photo, picture):
+    assert pixels.examine_array(photo, hashed=True) == pixels.examine(encoded(picture, "PNG"))._replace(format="")
+    grey = pixels.examine_array(photo[..., :1])
+    assert (grey.mode, grey.height, grey.width, grey.hash) == ("L", *photo.shape[:2], "")
 
 
 def claims(width, height):

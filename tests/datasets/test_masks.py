@@ -123,7 +123,9 @@ def test_one_broken_mask_makes_no_hundred_classes(make):
     assert source.classes == ("0", "1")
     (skipped,) = source.skipped
     assert skipped.path.endswith("images/5.png")
-    assert skipped.reason.endswith("masks/5.png has the value 200; the classes are 0 to 1 (name more in classes.txt)")
+    assert skipped.reason.endswith(
+        "masks/5.png has unknown values: 200; the classes are 0 to 1 (name more in classes.txt)"
+    )
     assert source.findings["unusable mask"] == (f"{skipped.path}: {skipped.reason}",)
 
 
@@ -147,7 +149,7 @@ def test_masks_that_cannot_be_used_are_listed(make, tmp_path):
     Image.fromarray(half(0, 1)).save(folder / "99.png")
     source = load(path, val_fraction=0)
     said = {item.path.removeprefix(f"{tmp_path}/"): item.reason.replace(f"{tmp_path}/", "") for item in source.skipped}
-    assert said.pop("images/1.png") == "its mask masks/1.png is 6 x 8 pixels, the picture 8 x 6"
+    assert said.pop("images/1.png") == "its mask masks/1.png is of another size: 6 x 8 pixels, the picture 8 x 6"
     assert said.pop("images/2.png").startswith("its mask masks/2.png ")
     assert said.pop("images/3.png").startswith("its mask masks/3.png holds colours, not class numbers; save masks as P")
     assert said == {"images/4.png": "has no mask", "masks/99.png": "is the mask of no picture"}

@@ -88,5 +88,14 @@ def test_boxes_of_a_lying_picture_are_held_against_its_upright_size(listed, phot
     assert not [case for case in boxes.check(seen, aspect=10) if case.boxes]
 
 
+def test_imbalance_is_counted_in_boxes(listed, glass):
+    classes = np.array([0, 0, 0, 0, 0, 1], np.int32)
+    rows = np.array([[30 * i, 30, 30 * i + 20, 60] for i in range(6)], np.float32)
+    table = Boxes(np.array([0, 6]), rows, classes, np.zeros(6, bool), np.zeros(6, bool))
+    seen = listed(glass[:1], labels=np.array([[1, 1, 0]], np.float32), boxes=table)
+    lines = [case.text for case in boxes.check(seen, aspect=10) if case.kind is findings.IMBALANCE]
+    assert lines == ["a has 5 boxes, 5.0 times b with 1"]
+
+
 def test_without_boxes_there_is_nothing_to_find(listed, glass):
     assert list(boxes.check(listed(glass[:1]), aspect=10)) == []

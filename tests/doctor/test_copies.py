@@ -83,6 +83,22 @@ def test_near_duplicates_across_given_parts_take_the_one_in_train(write, glass):
     assert case.text.startswith("test: ")
 
 
+def test_near_duplicates_in_val_and_test_are_only_listed(write, glass):
+    places = {f"{part}/{place}": which + 10 * p for p, part in enumerate(("train", "val", "test"))
+              for place, which in four_each().items()}  # fmt: skip
+    (case,) = found_in(write({**places, "val/a/9.jpg": again(glass, 20, CHANGES["darker"])}))
+    assert case.kind is findings.NEAR_LEAK
+    assert case.quarantine == ()
+
+
+def test_too_many_pairs_end_this_check_alone(listed, glass, monkeypatch):
+    monkeypatch.setattr(copies.near, "MOST_PAIRS", 1)
+    pictures = [again(glass, 0, lambda image, side=side: image.resize((side, side))) for side in range(60, 200, 10)]
+    cases = list(copies.check(listed([*pictures, glass[1], glass[1]]), distance=16))
+    assert [case.kind for case in cases] == [findings.COPY, findings.NOT_SEARCHED]
+    assert cases[1].text == "more than 1 pairs of hashes differ in at most 16 bits"
+
+
 def test_an_upright_picture_and_its_lying_twin(write, photograph, glass):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tfmap.doctor import findings, quarantine
 from tfmap.doctor.findings import Finding, Findings
 
@@ -39,3 +41,17 @@ def test_a_picture_stands_on_the_list_once_under_its_gravest_reason():
     assert [line for line in text.splitlines() if line and line[0] != "#"] == ["y", "x"]
     assert "# exact duplicates: 1\ny\n" in text
     assert "# same picture under two labels: 1\nx\n" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "below"),
+    [
+        (["/x/a/1.jpg", "/x/a/2.jpg", "/x/b/1.jpg"], "/x/"),
+        (["/x/a/1.jpg", "/x/a/11.jpg"], "/x/a/"),
+        (["picture 1", "picture 2"], ""),
+        (["/x/a/1.jpg"], ""),
+        ([], ""),
+    ],
+)
+def test_the_folder_that_all_names_share(names, below):
+    assert findings.common_folder(names) == below

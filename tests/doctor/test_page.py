@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pytest
 
 from tests.doctor.conftest import four_each
 from tfmap.datasets.survey import survey
@@ -67,17 +66,3 @@ def test_the_plot_of_sizes_spans_all_of_them():
     assert plot["frequent"][0] == "200 x 100 (1,000)"
     assert plot["points"][0]["r"] > plot["points"][2]["r"]
     assert page._sizes({}) is None
-
-
-@pytest.mark.parametrize(
-    ("names", "below"),
-    [
-        (["/x/a/1.jpg", "/x/a/2.jpg", "/x/b/1.jpg"], "/x/"),
-        (["/x/a/1.jpg", "/x/a/11.jpg"], "/x/a/"),
-        (["picture 1", "picture 2"], ""),
-        (["/x/a/1.jpg"], ""),
-        ([], ""),
-    ],
-)
-def test_the_folder_that_all_names_share(names, below):
-    assert page._common(names) == below

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,13 +66,22 @@ def test_the_picture_belongs_to_the_label(split):
 
 
 def test_several_labels_a_picture(files, path_split):
-    from dataclasses import replace
-
     split = path_split(files)
     split = replace(split, labels=np.eye(50, dtype=np.float32))
     data = batches(split, training=True, epochs=1)
     assert data.element_spec["label"] == tf.TensorSpec((8, 50), tf.float32)
     np.testing.assert_array_equal(next(iter(data))["label"].numpy().sum(1), 1)
+
+
+def test_balanced_sampling_shares_the_batches_among_the_classes(split):
+    rare = replace(split, labels=np.where(np.arange(50) < 4, 0, 1).astype(np.int32))
+    options = {"training": True, "sampling": "balanced", "cache": "none", "epochs": 2}
+    labels = np.array(rows(batches(rare, **options)))
+    assert labels.shape == (12, 8)
+    np.testing.assert_array_equal(labels.sum(axis=1), 4)
+    assert rows(batches(rare, **options, step=5)) == [tuple(row) for row in labels[5:]]
+    in_order = np.concatenate([batch["label"] for batch in batches(rare, sampling="balanced")])
+    np.testing.assert_array_equal(in_order[:50], rare.labels)
 
 
 @pytest.mark.parametrize("cache", ["none", "memory"])

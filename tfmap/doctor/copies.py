@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, product
@@ -15,6 +14,7 @@ from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings, near, pictures
 from tfmap.doctor.findings import Finding
 from tfmap.doctor.pictures import Edges
+from tfmap.doctor.progress import shown
 
 # Of the 43 pairs of trashnet_256 whose hashes differ in at most 6 bits (equal files aside), 25 pass, and all 25 show
 # one object twice, looked at one by one; of the 18 that do not, 3 do, moved in between. The best false one has 0.69.
@@ -22,7 +22,7 @@ ALIKE = 0.75
 _NOISE = 5952.0  # squared steps of one grey level everywhere, which no plain picture has
 _COLOUR = 64  # grey levels between the means; another exposure of one scene moved them by 38 at most
 _MOST_EACH = 64  # pairs looked at between two sets of equal hashes
-_BLOCK = 4096  # pairs compared at a time
+_BLOCK = 1024  # pairs compared at a time
 _KINDS = {clean.CONFLICT: findings.CONFLICT, clean.LEAK: findings.LEAK, clean.COPY: findings.COPY}
 
 
@@ -36,7 +36,12 @@ def check(survey: Survey, *, distance: int) -> Iterator[Finding]:
     yield from exact(survey)
     copies = {index for group in clean.same(survey.verdicts, survey.unusable) for index in group[1:]}
     singles = [index for index, verdict in enumerate(survey.verdicts) if verdict.hash and index not in copies]
-    for group in near_groups(survey, np.array(singles, np.int64), distance):
+    try:
+        groups = near_groups(survey, np.array(singles, np.int64), distance)
+    except near.TooManyPairs as error:
+        yield Finding(findings.NOT_SEARCHED, str(error))
+        return
+    for group in groups:
         yield _near(survey, group.tolist())
 
 
@@ -80,7 +85,8 @@ def _candidates(hashes: np.ndarray, members: np.ndarray, distance: int) -> list[
 def _confirmed(survey: Survey, pairs: list[tuple[int, int]]) -> Iterator[bool]:
     """Whether the edges of each pair agree."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(pairs), _BLOCK):
+        starts = range(0, len(pairs), _BLOCK)
+        for start in shown(starts, len(starts), "Comparing pictures", worth=len(pairs) > _BLOCK):
             block = pairs[start : start + _BLOCK]
             wanted = sorted({index for pair in block for index in pair})
             edges = dict(zip(wanted, pool.map(lambda index: _edges(survey, index), wanted), strict=True))
@@ -106,17 +112,15 @@ def likeness(one: Edges | None, other: Edges | None) -> float:
 
 
 def _near(survey: Survey, group: list[int]) -> Finding:
-    listing, parts = survey.listing, survey.parts
-    by_part: dict[str, list[int]] = defaultdict(list)
-    for index in group:
-        by_part[parts[index]].append(index)
-    held = {"val", "test"} & set(by_part)
-    names = tuple(listing.ids[group])
-    if held and "train" in by_part:
-        text = "; ".join(
-            f"{part}: {', '.join(listing.ids[by_part[part]])}" for part in ("test", "val", "train") if part in by_part
-        )
-        return Finding(findings.NEAR_LEAK, text, names, tuple(listing.ids[by_part["train"]]))
+    listing, names = survey.listing, tuple(survey.listing.ids[group])
+    by_part = {
+        part: [index for index in group if survey.parts[index] == part]
+        for part in ("test", "val", "train")
+        if part in survey.parts[group]
+    }
+    if len(by_part) > 1:
+        text = "; ".join(f"{part}: {', '.join(listing.ids[indices])}" for part, indices in by_part.items())
+        return Finding(findings.NEAR_LEAK, text, names, tuple(listing.ids[by_part.get("train", [])]))
     labels = {listing.labels[index].tobytes() for index in group}
     kind = findings.NEAR_CONFLICT if len(labels) > 1 else findings.NEAR
     return Finding(kind, " ~ ".join(names), names)

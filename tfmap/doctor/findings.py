@@ -34,7 +34,10 @@ CONFLICT = Kind(
     "all, but not those of a given val or test part",
 )  # fmt: skip
 LEAK = Kind(
-    "error", "same picture in two parts", "A score on it says nothing: keep it in one part.", "all but the best"
+    "error",
+    "same picture in two parts",
+    "A score on it says nothing: keep it in one part.",
+    "the copy in train; of val and test, the one in val",
 )
 NO_AREA = Kind("error", "box without area", "Draw the box again, or delete its row.")
 OUTSIDE = Kind("error", "box outside its picture", "Is the file the one that was labelled, or has it been resized?")
@@ -48,8 +51,9 @@ UNKNOWN_VALUE = Kind("error", "mask with unknown values", "Name the class of eac
 
 COPY = Kind("warning", "exact duplicates", "Delete the copies.", "all but the first, none of a given val or test part")
 NEAR_LEAK = Kind(
-    "warning", "near duplicates in two parts", "A score on them flatters: keep them in one part.", "the one in train"
+    "warning", "near duplicates in two parts", "A score on them flatters: keep them in one part.", "those in train"
 )
+NOT_SEARCHED = Kind("warning", "near duplicates not searched", "Set doctor.distance lower.")
 NEAR_CONFLICT = Kind("warning", "near duplicates under two labels", "Look whether one of the labels is wrong.")
 SUSPECT = Kind("warning", "likely label error", "Look at it: move it to its class, or leave it.")
 EXTENSION = Kind("warning", "wrong extension", "Rename it; some programs go by the name.")
@@ -152,3 +156,10 @@ def _case(case: Finding) -> dict[str, Any]:
     row = {"kind": case.kind.name, "severity": case.kind.severity, "text": case.text, "advice": case.kind.advice}
     row |= {"pictures": list(case.pictures), "quarantine": list(case.quarantine)}
     return row | ({"boxes": [list(map(float, box)) for box in case.boxes]} if case.boxes else {})
+
+
+def common_folder(names: Sequence[str]) -> str:
+    """The folder that all ids lie in, with its closing slash; "" where there is none."""
+    first, last = (min(names), max(names)) if len(names) > 1 else ("", "")
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[: first.rfind("/", 0, same) + 1]

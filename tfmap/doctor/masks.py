@@ -12,6 +12,7 @@ from tfmap.datasets.settle import MASK_SIZE, MASK_VALUE
 from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings
 from tfmap.doctor.findings import Finding, Kind
+from tfmap.doctor.progress import shown
 
 IGNORED = 255
 _BLOCK = 1024  # masks handed to the threads at a time
@@ -41,7 +42,8 @@ def _unfit(reason: str) -> tuple[Kind, str]:
 
 def _read(survey: Survey) -> Iterator[tuple[np.ndarray, list[tuple[Kind, str]]]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(survey.listing), _BLOCK):
+        starts = range(0, len(survey.listing), _BLOCK)
+        for start in shown(starts, len(starts), "Looking at every mask once", worth=len(starts) > 1):
             block = range(start, min(start + _BLOCK, len(survey.listing)))
             yield from pool.map(lambda index: judge(survey, index), block)
 

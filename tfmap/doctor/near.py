@@ -15,12 +15,17 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tfmap.errors import InputError
+from tfmap.doctor.progress import shown
 
 BITS = 64
 LARGEST_DISTANCE = 16  # random hashes start to agree there: 1 pair of 24,000
 MOST_PAIRS = 20_000_000  # 320 MB
+_SHOW_FROM = 100_000  # hashes; fewer are compared in a second
 _BLOCK = 1 << 21  # comparisons at a time: 16 MB of differences
+
+
+class TooManyPairs(Exception):  # noqa: N818 (it ends one check, not the examination)
+    """Most pictures look alike to the hash, so that pairs tell nothing and would fill the memory."""
 
 
 def join(hashes: np.ndarray, distance: int) -> np.ndarray:
@@ -34,16 +39,13 @@ def join(hashes: np.ndarray, distance: int) -> np.ndarray:
         int64 (P, 2): places i < j, sorted, each pair once.
 
     Raises:
-        InputError: more than 20 million pairs.
+        TooManyPairs: more than 20 million.
     """
     found, count = [np.empty((0, 2), np.int64)], 0
     for pairs in _by_band(hashes, distance):
         count += len(pairs)
         if count > MOST_PAIRS:
-            raise InputError(
-                f"doctor.distance: more than {MOST_PAIRS:,} pairs of pictures differ in at most {distance} bits; most "
-                "pictures look alike here. Set it lower."
-            )
+            raise TooManyPairs(f"more than {MOST_PAIRS:,} pairs of hashes differ in at most {distance} bits")
         found.append(pairs)
     pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
@@ -75,7 +77,8 @@ def bands(distance: int) -> list[tuple[int, int]]:
 
 def _by_band(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     cuts = bands(distance)
-    for number, (shift, width) in enumerate(cuts):
+    worth = len(hashes) >= _SHOW_FROM
+    for number, (shift, width) in shown(enumerate(cuts), len(cuts), "Comparing hashes", worth=worth):
         keys = _band(hashes, shift, width)
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]

@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tfmap.datasets.survey import Survey
-from tfmap.doctor.findings import Finding, Findings
+from tfmap.doctor.findings import Finding, Findings, common_folder
 from tfmap.doctor.pictures import thumbnail
 
 MOST_CASES = 24  # of one kind; findings.json holds the rest
@@ -32,7 +32,7 @@ def render(found: Findings, survey: Survey) -> str:
     loader = FileSystemLoader([_HERE, _HERE.parent / "report"])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     place = {name: index for index, name in enumerate(survey.listing.ids)}
-    below = _common(list(place))
+    below = common_folder(list(place))
     return environment.get_template("page.html").render(
         found=found,
         severities=_severities(found),
@@ -86,13 +86,6 @@ def _label(survey: Survey, index: int) -> str:
     listing, label = survey.listing, survey.listing.labels[index]
     named = [listing.classes[k] for k in ([label] if not label.ndim else np.flatnonzero(label))]
     return ", ".join([*named, *([survey.parts[index]] if survey.parts[index] else [])])
-
-
-def _common(names: list[str]) -> str:
-    """The folder that all ids lie in, with its closing slash; "" where there is none."""
-    first, last = (min(names), max(names)) if len(names) > 1 else ("", "")
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[: first.rfind("/", 0, same) + 1]
 
 
 def _balance(found: Findings) -> list[dict[str, Any]]:

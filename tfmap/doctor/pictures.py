@@ -15,6 +15,7 @@ from tfmap.datasets.listing import Listing
 
 SIDE = 160  # pixels of a thumbnail, about 5 KB
 _FRAME = 16  # pixels around a thumbnail with boxes
+_SMALLEST = 8  # pixels of a side of a box as it is drawn
 _SMALL = 32  # pixels of what is compared
 
 Box = tuple[float, float, float, float]
@@ -82,12 +83,14 @@ def thumbnail(listing: Listing, index: int, boxes: Sequence[Box] = ()) -> str | 
 
 
 def _framed(image: Image.Image, boxes: np.ndarray) -> Image.Image:
-    """The picture on a grey frame, so that boxes that leave it show, with the boxes drawn in."""
+    """The picture with boxes drawn in, on a grey frame, so that those that leave it show; a point is a small box."""
     frame = Image.new("RGB", (image.width + 2 * _FRAME, image.height + 2 * _FRAME), "#ccc")
     frame.paste(image, (_FRAME, _FRAME))
     draw = ImageDraw.Draw(frame)
-    for top, left, bottom, right in np.clip(boxes + _FRAME, 2, SIDE + 2 * _FRAME - 3):
-        draw.rectangle(
-            (min(left, right), min(top, bottom), max(left, right), max(top, bottom)), outline="#e00", width=2
-        )
+    low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
+    grow = np.maximum(_SMALLEST - (high - low), 0) / 2
+    limits = np.array([frame.height, frame.width]) - 3
+    corners = np.concatenate([low - grow, high + grow], axis=1) + _FRAME
+    for top, left, bottom, right in np.clip(corners, 2, np.tile(limits, 2)):
+        draw.rectangle((left, top, right, bottom), outline="#e00", width=2)
     return frame

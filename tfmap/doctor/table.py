@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tfmap.doctor.findings import Findings
+from tfmap.doctor.findings import Findings, common_folder
 from tfmap.runs import Run
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -16,7 +16,7 @@ def show(found: Findings, run: Run, console: Console | None = None) -> None:
     """Print a row per kind of finding, and where the rest is."""
     console = console or Console(highlight=False)
     kinds = found.by_kind()
-    below = found.source.rstrip("/") + "/"
+    below = common_folder([name for case in found.cases for name in case.pictures])
     if kinds:
         table = Table()
         table.add_column("", no_wrap=True)
