@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfmap.datasets import download
+from tfmap.datasets import download, load
 from tfmap.errors import InputError
 
 SERVER = Path(__file__).with_name("faulty_server.py")
@@ -67,6 +68,12 @@ def get(server, tmp_path):
 def test_what_arrives_is_whole(server, get, tmp_path, how):
     assert get(how) == (server.folder / "a.zip").read_bytes()
     assert sorted(os.listdir(tmp_path / "cache")) == ["a.zip", "stamp.json"]
+
+
+def test_a_url_is_a_source(server, fill, own_cache_folder):
+    folder = fill({f"{'ab'[row % 2]}/{row}.jpg": row for row in range(8)})
+    shutil.make_archive(str(server.folder / "data"), "zip", folder)
+    assert len(load(f"{server.url}/cut/data.zip")) == 8
 
 
 @pytest.mark.parametrize("name", ["ä b.zip", "%C3%A4%20b.zip"])

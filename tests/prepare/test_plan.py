@@ -11,7 +11,7 @@ import pytest
 
 from tests.prepare.conftest import objects
 from tfmap.datasets import load
-from tfmap.prepare import plan
+from tfmap.prepare import plan, prepare
 from tfmap.prepare.plan import Settings
 from tfmap.source import Boxes, Source, Split
 
@@ -111,6 +111,17 @@ def test_a_file_that_is_gone_is_told(pictures):
     looked, lost = plan.look(source, Settings(), 1)
     assert [(one.path, one.reason) for one in lost] == [(gone, "No such file or directory")]
     assert len(looked[0].names) == len(looked[0].order) == 59
+
+
+def test_a_record_that_is_gone_is_told(kinds, tmp_path):
+    prepare(kinds["encoded"], tmp_path / "out", workers=1)
+    source = load(str(tmp_path / "out"), val_fraction=0.0)
+    last = source.split("train").ids[-1]
+    os.truncate(source.split("train").shards[0], os.path.getsize(source.split("train").shards[0]) - 500)
+    looked, lost = plan.look(source, Settings(), 1)
+    assert [one.path for one in lost] == [last]
+    assert "ends before byte" in lost[0].reason
+    assert len(looked[0].names) == 29
 
 
 def test_a_picture_edited_since_it_was_loaded_is_looked_at_again(pictures, photo):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.prepare.test_record import shard_of
 from tfmap.prepare import shards
 from tfmap.prepare.plan import Settings
+from tfmap.source import Masks
 
 
 def state(folder) -> dict[str, tuple[bytes, int]]:
@@ -56,6 +58,18 @@ def test_another_mask_is_noticed(annotated, tmp_path):
     shards_again = shards.make(shard, tmp_path)
     assert shards_again["shard"]["plan"] == first["shard"]["plan"]
     assert shards_again["shard"]["sha256"] != first["shard"]["sha256"] or shards_again["skipped"]
+
+
+def test_a_mask_that_is_gone_is_noticed(annotated, tmp_path):
+    shard = shard_of(annotated)
+    shards.make(shard, tmp_path)
+    made = shards.make(replace(shard, split=replace(shard.split, masks=Masks(shard.split.masks.items, gone))), tmp_path)
+    assert made["shard"]["records"] == 0
+    assert {reason for _, reason in made["skipped"]} == {"the mask is gone"}
+
+
+def gone(item: int) -> np.ndarray:
+    raise OSError("the mask is gone")
 
 
 def test_other_settings_are_noticed(annotated, tmp_path):
