@@ -72,9 +72,9 @@ def test_malformed_yaml_names_the_line(text, message):
     [
         (
             "[1, 2]",
-            "c.yaml: expected sections (datasets, pipeline, augment, model, train, tune, compress, export, verify)",
+            "c.yaml: expected sections (datasets, doctor, pipeline, augment, model, train, tune, compress, export, ",
         ),
-        ("modle: {}", "c.yaml: unknown section 'modle'. Known: datasets, pipeline, "),
+        ("modle: {}", "c.yaml: unknown section 'modle'. Known: datasets, doctor, pipeline, "),
         ("3: {}", "c.yaml: unknown section '3'. Known: "),
         ("augment: flip", "c.yaml: section 'augment' must hold keys (ops), received 'flip'."),
         ("train: {epocs: 3}", "c.yaml: unknown key 'train.epocs'. Keys of train: epochs, "),
