@@ -30,7 +30,7 @@ _VERSION = f"2, Pillow {PIL.__version__}"  # another version may judge otherwise
 BOMB = "may be a decompression bomb"  # how the reason of such a picture begins
 _BLOCK = 1024  # files handed to the threads at a time
 _SHOW_FROM = 3000  # below this many files a scan is over before a progress bar could be read
-_ROW = [int, int, str, str, bool, str, str, int, int, int, str]  # a row of the cache: size, time of change, verdict
+_ROW = [int, int, str, str, bool, int, int, int, str, str, str]  # a row of the cache: size, time of change, verdict
 _SETTLED = 2_000_000_000  # ns; a file changed twice within the clock's tick would keep its time of change
 
 
@@ -40,17 +40,17 @@ class Verdict(NamedTuple):
     Attributes:
         digest: 32 hex digits that stand for its bytes.
         reason: why it cannot be read, "" if it can.
-        odd, format, mode, height, width, orientation, hash: as in `pixels.Look`; nothing of what cannot be read.
+        odd, height, width, orientation, format, mode, hash: as in `pixels.Look`; nothing of what cannot be read.
     """
 
     digest: str
     reason: str
     odd: bool = False
-    format: str = ""
-    mode: str = ""
     height: int = 0
     width: int = 0
     orientation: int = 1
+    format: str = ""
+    mode: str = ""
     hash: str = ""
 
 
