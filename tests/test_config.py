@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tfmap import config as configs
+from tfmap import signatures
 from tfmap.errors import InputError
 
 
@@ -72,10 +73,9 @@ def test_malformed_yaml_names_the_line(text, message):
     [
         (
             "[1, 2]",
-            "c.yaml: expected sections (datasets, pipeline, augment, model, train, tune, compress, export, verify, "
-            "prepare)",
+            f"c.yaml: expected sections ({', '.join(signatures.SECTIONS)})",
         ),
-        ("modle: {}", "c.yaml: unknown section 'modle'. Known: datasets, pipeline, "),
+        ("modle: {}", "c.yaml: unknown section 'modle'. Known: datasets, doctor, pipeline, "),
         ("3: {}", "c.yaml: unknown section '3'. Known: "),
         ("augment: flip", "c.yaml: section 'augment' must hold keys (ops), received 'flip'."),
         ("train: {epocs: 3}", "c.yaml: unknown key 'train.epocs'. Keys of train: epochs, "),

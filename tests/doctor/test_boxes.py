@@ -88,6 +88,16 @@ def test_boxes_of_a_lying_picture_are_held_against_its_upright_size(listed, phot
     assert not [case for case in boxes.check(seen, aspect=10) if case.boxes]
 
 
+def test_classes_that_are_not_there_and_numbers_that_are_none(listed, glass):
+    rows = np.array([[10, 10, 40, 40], [50, 50, 90, 90], [np.nan, 0, 10, 10]], np.float64)
+    table = Boxes(np.array([0, 3]), rows, np.array([-1, 7, 0]), np.zeros(3, bool), np.zeros(3, bool))
+    seen = listed(glass[:1], labels=np.ones((1, 3), np.float32), boxes=table)
+    cases = {case.kind: case for case in boxes.check(seen, aspect=10)}
+    assert cases[findings.NO_CLASS].text == "picture 0: class -1 (10, 10, 40, 40); class 7 (50, 50, 90, 90)"
+    assert cases[findings.NO_AREA].text == "picture 0: a (nan, 0, 10, 10)"
+    assert cases[findings.NO_AREA].boxes == ()
+
+
 def test_imbalance_is_counted_in_boxes(listed, glass):
     classes = np.array([0, 0, 0, 0, 0, 1], np.int32)
     rows = np.array([[30 * i, 30, 30 * i + 20, 60] for i in range(6)], np.float32)

@@ -40,17 +40,17 @@ class Verdict(NamedTuple):
     Attributes:
         digest: 32 hex digits that stand for its bytes.
         reason: why it cannot be read, "" if it can.
-        odd, format, mode, height, width, orientation, hash: as in `pixels.Look`; nothing of what cannot be read.
+        odd, height, width, orientation, format, mode, hash: as in `pixels.Look`; nothing of what cannot be read.
     """
 
     digest: str
     reason: str
     odd: bool = False
-    format: str = ""
-    mode: str = ""
     height: int = 0
     width: int = 0
     orientation: int = 1
+    format: str = ""
+    mode: str = ""
     hash: str = ""
 
 

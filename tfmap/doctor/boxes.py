@@ -31,21 +31,24 @@ def check(survey: Survey, *, aspect: float) -> Iterator[Finding]:
         rows = table.rows(index)
         size = (verdict.height, verdict.width) if not verdict.reason else None
         found = judge(table.boxes[rows], table.classes[rows], size, aspect)
-        strange = ~np.isin(table.classes[rows], range(len(survey.listing.classes)))
-        found |= {findings.NO_CLASS: set(np.flatnonzero(strange).tolist())} if strange.any() else {}
-        for kind, which in found.items():
-            yield _finding(survey, index, kind, sorted(which))
-    yield from _classes(survey)
+        unknown = np.flatnonzero(~_known(survey, table.classes[rows]))
+        for kind, which in {**found, findings.NO_CLASS: unknown.tolist()}.items():
+            if which:
+                yield _finding(survey, index, kind, sorted(which))
+    yield from _balance(survey)
     empty = np.flatnonzero(np.diff(table.starts) == 0)
     if len(empty):
         names = tuple(survey.listing.ids[empty])
         yield Finding(findings.NO_BOXES, f"{len(empty)} pictures have no boxes, such as {names[0]}", names)
 
 
-def _classes(survey: Survey) -> Iterator[Finding]:
-    """Findings about the number of boxes in each class."""
-    classes, numbers = survey.listing.classes, survey.listing.boxes.classes
-    counts = np.bincount(numbers[(numbers >= 0) & (numbers < len(classes))], minlength=len(classes))
+def _known(survey: Survey, classes: np.ndarray) -> np.ndarray:
+    return (classes >= 0) & (classes < len(survey.listing.classes))
+
+
+def _balance(survey: Survey) -> Iterator[Finding]:
+    classes, drawn = survey.listing.classes, survey.listing.boxes.classes
+    counts = np.bincount(drawn[_known(survey, drawn)], minlength=len(classes))
     for index in np.flatnonzero(counts == 0):
         yield Finding(findings.NO_PICTURES, f"class {classes[index]!r} has no box")
     used = np.flatnonzero(counts)
@@ -95,11 +98,10 @@ def _overlap(boxes: np.ndarray) -> np.ndarray:
 def _finding(survey: Survey, index: int, kind: Kind, rows: list[int]) -> Finding:
     listing, start = survey.listing, survey.listing.boxes.rows(index).start
     boxes = listing.boxes.boxes[[start + row for row in rows]]
-    named = [_class_name(listing.classes, listing.boxes.classes[start + row]) for row in rows]
+    numbers = listing.boxes.classes[[start + row for row in rows]]
+    known = _known(survey, numbers)
+    named = [listing.classes[k] if there else f"class {k}" for k, there in zip(numbers, known, strict=True)]
     shown = [f"{name} ({', '.join(f'{edge:g}' for edge in box)})" for name, box in zip(named, boxes, strict=True)]
     text = f"{listing.ids[index]}: {'; '.join(shown[:5])}{f' and {len(shown) - 5} more' if len(shown) > 5 else ''}"
-    return Finding(kind, text, (listing.ids[index],), boxes=tuple(map(tuple, boxes.tolist())))
-
-
-def _class_name(classes: Sequence[str], number: int) -> str:
-    return classes[number] if 0 <= number < len(classes) else f"class {number}"
+    drawable = boxes[np.isfinite(boxes).all(axis=1)]
+    return Finding(kind, text, (listing.ids[index],), boxes=tuple(map(tuple, drawable.tolist())))

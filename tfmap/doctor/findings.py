@@ -41,7 +41,7 @@ LEAK = Kind(
 )
 NO_AREA = Kind("error", "box without area", "Draw the box again, or delete its row.")
 OUTSIDE = Kind("error", "box outside its picture", "Is the file the one that was labelled, or has it been resized?")
-NO_CLASS = Kind("error", "box of an unknown class", "Correct its number, or name the class.")
+NO_CLASS = Kind("error", "box of an unknown class", "Name the class, or correct its number.")
 ANNOTATION = Kind("error", "bad annotation", "Correct it where it was written; load leaves it out.")
 NO_MASK = Kind("error", "mask that cannot be read", "Bring the mask again from where it came.", "all")
 OTHER_SIZE = Kind(

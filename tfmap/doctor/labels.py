@@ -67,7 +67,10 @@ def _sharing(classes: Sequence[str], traits: Callable[[str], set[str]]) -> list[
 
 
 def _shortened(name: str) -> set[str]:
-    """A name and what it becomes without any one letter: two names that share one are a slip of the pen apart."""
+    """A name and what it becomes without one letter: two names that share one are a slip of the pen apart.
+
+    A short name loses a plural's s alone.
+    """
     if len(name) < _SHORTEST:
-        return set()
+        return {name, name.removesuffix("s")}
     return {name} | {name[:place] + name[place + 1 :] for place in range(len(name))}
