@@ -52,12 +52,17 @@ def scope_of(model: keras.Model) -> AbstractContextManager:
     return model.distribute_strategy.scope() if model.distribute_strategy is not None else nullcontext()
 
 
-def versions() -> dict[str, str]:
-    """Name -> version of what a result depends on: packages, Python, machine."""
-    found = {package: metadata.version(package) for package in _PACKAGES}
+def machine() -> str:
+    """System, cores and GPUs, in a line."""
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         for gpu in tf.config.list_physical_devices("GPU")
     ]
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, GPUs: {', '.join(gpus) or 'none'}"
-    return {"tfmap": metadata.version("tfmap"), **found, "python": platform.python_version(), "machine": machine}
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores, GPUs: {', '.join(gpus) or 'none'}"
+
+
+def versions() -> dict[str, str]:
+    """Name -> version of what a result depends on: packages, Python, machine."""
+    found = {package: metadata.version(package) for package in _PACKAGES}
+    ours = {"tfmap": metadata.version("tfmap")}
+    return {**ours, **found, "python": platform.python_version(), "machine": machine()}

@@ -27,6 +27,7 @@ SECTIONS = {
     "model": ("tfmap.tasks.classification", "build"),
     "preview": ("tfmap.preview", "preview"),
     "train": ("tfmap.train", "fit"),
+    "profile": ("tfmap.profile", "profile"),
     "tune": ("tfmap.tune", "search"),
     "compare": ("tfmap.compare", "compare"),
     "compress": ("tfmap.compress", "compress"),
@@ -41,6 +42,7 @@ _FILLED = {
     "model": {"classes", "multi_label", "trainable"},  # train.unfreeze has the last word on what learns
     "preview": {"config", "seed"},
     "train": {"task", "augment", "pipeline", "seed", "callbacks"},
+    "profile": {"config"},
     "tune": {"config", "seed"},
     "compare": {"config", "seed"},
     "compress": {"task", "augment", "pipeline", "seed"},

@@ -40,6 +40,7 @@ STAGES = {
     "preview": Stage("a contact sheet of what training will see", CONFIG, ("preview",), (*_DATA, "augment", "model")),
     "train": Stage("a config file -> a run folder with a trained model", CONFIG, _LEARN),
     "evaluate": Stage("a run's model + data -> metrics, confusion matrix, worst mistakes", RUN, (), _DATA),
+    "profile": Stage("a config file -> where the time of a training step goes", CONFIG, ("profile",), _LEARN),
     "tune": Stage("a search space -> best.yaml and a table of trials", CONFIG, ("tune",), _LEARN),
     "compare": Stage("what a setting is worth: its values, several seeds each", CONFIG, ("compare",), _LEARN),
     "compress": Stage("a run's model -> a smaller model", RUN, ("compress",), (*_DATA, "augment")),

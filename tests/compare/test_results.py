@@ -63,9 +63,9 @@ def test_the_table_says_what_each_is_worth(tmp_path, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert "augment.ops, 2 seeds each" in text
     assert "  2  augment.ops = flip\n" in text
-    assert "81.0 ± 1.4" in text
-    assert max(map(len, text.splitlines()[:9])) <= 80
-    assert "+5.0 ± 1.4" in text
+    assert "81.0±1.4" in text
+    assert "…" not in text
+    assert "+5.0±1.4" in text
     assert str(tmp_path / "compare.csv") in text
 
 

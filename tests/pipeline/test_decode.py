@@ -115,4 +115,4 @@ def test_channels_are_matched(photo):
 
 def test_broken_bytes_are_an_error():
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decode.decode(tf.constant(b"no picture"), size=(10, 10), channels=3).image
+        decode.decode(tf.constant(b"no picture"), size=(10, 10), channels=3)

@@ -15,12 +15,12 @@ from tfmap.errors import InputError
 from tfmap.runs import Run, replacing
 from tfmap.signatures import as_yaml
 
-# name -> head of its column in the table; shares are shown as percent
+# name -> head of its column in the table
 NUMBERS = {
-    "accuracy": "accuracy %",
-    "recall_macro": "recall %",
-    "f1_macro": "F1 %",
-    "gap": "train - val",
+    "accuracy": "accuracy",
+    "recall_macro": "recall",
+    "f1_macro": "F1",
+    "gap": "gap",
     "seconds_per_epoch": "s/epoch",
 }
 
@@ -106,7 +106,8 @@ def show(key: str, found: Sequence[Mapping[str, Any]], run: Run) -> None:
     for number, about in enumerate(found, start=1):
         console.print(f"{number:3}  {key} = {as_yaml(about['value'])}", markup=False)
     seeds = found[0]["trainings"]
-    table = Table(title=f"{key}, {seeds} seed{'s' * (seeds > 1)} each: mean ± standard deviation", box=box.SIMPLE)
+    title = f"{key}, {seeds} seed{'s' * (seeds > 1)} each: mean±standard deviation, in percent"
+    table = Table(title=title, box=box.SIMPLE)
     for head in ("", *NUMBERS.values(), "against 1"):
         table.add_column(head, justify="right", no_wrap=True)
     for number, about in enumerate(found, start=1):
@@ -115,13 +116,15 @@ def show(key: str, found: Sequence[Mapping[str, Any]], run: Run) -> None:
         against = "" if number == 1 else _cell(paired["difference"], paired["difference_spread"], "accuracy", sign="+")
         table.add_row(str(number), *cells, against)
     console.print(table)
-    console.print(f"against 1: accuracy minus that of value 1 with the same seed.\n{run.file('compare.csv')}")
-    console.print(str(run.file("compare.png")), markup=False)
+    console.print("gap: accuracy on the training pictures minus that on the validation pictures.")
+    console.print("against 1: accuracy minus that of value 1 with the same seed.")
+    for name in ("compare.csv", "compare.png"):
+        console.print(str(run.file(name)), markup=False)
 
 
 def _cell(mean: float | None, spread: float | None, name: str, sign: str = "") -> str:
     if mean is None:
         return ""
     scale = 1 if name == "seconds_per_epoch" else 100
-    tail = "" if spread is None else f" ± {spread * scale:.1f}"
+    tail = "" if spread is None else f"±{spread * scale:.1f}"
     return f"{mean * scale:{sign}.1f}{tail}"

@@ -18,6 +18,7 @@ from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.pipeline import cache as caching
 from tfmap.pipeline import order, settings
+from tfmap.pipeline import service as serving
 from tfmap.pipeline.reader import Reader, lost
 from tfmap.source import Split
 
@@ -42,6 +43,7 @@ def batches(
     cache_limit_mb: int = 1024,
     workers: int | None = None,
     max_boxes: int | None = None,
+    service: str | None = None,
 ) -> tf.data.Dataset:
     """Batches of a split.
 
@@ -70,6 +72,8 @@ def batches(
         cache_limit_mb: what "auto" may take per split, in MB.
         workers: batches read at the same time; by default one per CPU core, at most 16.
         max_boxes: boxes kept of a picture, the largest; by default the most that a picture of the split has.
+        service: grpc://HOST:PORT of a tf.data service whose workers read training pictures, at the same paths; the
+            batches stay the same, in the same order. No effect on evaluation. See `tfmap.pipeline.service`.
 
     Returns:
         tf.data.Dataset: of dicts. image uint8 (B, H, W, C), 0..255; label int32 (B,) or float32 (B, K); weight float32
@@ -84,20 +88,53 @@ def batches(
     settings.check(split, size, channels, batch_size, epoch, step, epochs, workers, max_boxes)
     crop = settings.checked_crop(crop, cache) if training else None
     read = Reader(split, size, channels, prepare, crop, seed, max_boxes)
-    if cache == "auto":
-        cache = "memory" if crop is None and caching.megabytes(split, read) <= cache_limit_mb else "none"
+    first, last, choose = _plan(split, batch_size, training, seed, epoch, step, epochs)
+    if service is not None and training:
+        serving.check(service, split, cache)
+        return _served(service, split, read, choose, range(first, last), workers)
+    cache = caching.resolved(cache, crop, caching.megabytes(split, read), cache_limit_mb)
     if cache != "none":
         read = caching.cached(split, read, (size, channels, prepare, max_boxes), cache, workers)
-    if training:
-        first = epoch * steps_per_epoch(split, batch_size) + step
-        last = tf.int64.max if epochs is None else (epoch + epochs) * steps_per_epoch(split, batch_size)
-        steps = tf.data.Dataset.range(first, last)
-        choose = partial(order.shuffled, count=len(split), batch_size=batch_size, seed=seed)
-    else:
-        steps = tf.data.Dataset.range(-(-len(split) // batch_size))
-        choose = partial(order.in_order, count=len(split), batch_size=batch_size)
-    read_batches = read(steps.map(choose), workers).map(_labelled(split, with_id=not training))
-    return read_batches.with_options(_options()).prefetch(tf.data.AUTOTUNE)
+    return _local(split, read, choose, range(first, last), workers, with_id=not training)
+
+
+def _plan(
+    split: Split, batch_size: int, training: bool, seed: int, epoch: int, step: int, epochs: int | None
+) -> tuple[int, int, Callable]:
+    """Numbers of the first batch and behind the last, and what turns a number into rows."""
+    if not training:
+        return 0, -(-len(split) // batch_size), partial(order.in_order, count=len(split), batch_size=batch_size)
+    each = steps_per_epoch(split, batch_size)
+    last = tf.int64.max if epochs is None else (epoch + epochs) * each
+    return epoch * each + step, last, partial(order.shuffled, count=len(split), batch_size=batch_size, seed=seed)
+
+
+def _local(
+    split: Split, read: Callable, choose: Callable, steps: range, workers: int | None, *, with_id: bool
+) -> tf.data.Dataset:
+    """Batches that this process reads."""
+    chosen = tf.data.Dataset.range(steps.start, steps.stop).map(choose)
+    made = read(chosen, workers).map(_labelled(split, with_id=with_id))
+    return made.with_options(_options()).prefetch(tf.data.AUTOTUNE)
+
+
+def _served(
+    address: str, split: Split, read: Reader, choose: Callable, steps: range, workers: int | None
+) -> tf.data.Dataset:
+    """Training batches that the workers of a service read, and this process where they cannot."""
+    label = _labelled(split, with_id=False)
+
+    def remote(numbers: tf.data.Dataset) -> tf.data.Dataset:
+        # The number travels with its rows: the service deals out each source of a data set by itself.
+        made = read.plain(numbers.map(lambda number: (*choose(number), number)), workers)
+        return made.map(
+            lambda rows, pictures, whole, number: (number, label(rows, pictures, tf.ones_like(rows, tf.bool)), whole)
+        )
+
+    def local(step: int) -> tf.data.Dataset:
+        return _local(split, read, choose, range(step, steps.stop), workers, with_id=False)
+
+    return serving.served(remote, local, steps, address).with_options(_options()).prefetch(tf.data.AUTOTUNE)
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:

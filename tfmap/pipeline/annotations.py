@@ -1,4 +1,4 @@
-"""What a split says about its pictures beyond a label, one picture at a time: boxes and a mask, moved with the pixels."""
+"""What a split says about a picture beyond its label: boxes and a mask, moved with the pixels."""
 
 from __future__ import annotations
 

@@ -36,6 +36,13 @@ def megabytes(split: Split, reader: Reader) -> float:
     return len(split) * sum(spec.shape.num_elements() * spec.dtype.size for spec in reader.spec.values()) / 2**20
 
 
+def resolved(cache: str, crop: tuple[float, float] | None, needed_mb: float, limit_mb: int) -> str:
+    """What a setting of `pipeline.cache` comes to: none, memory or disk."""
+    if cache != "auto":
+        return cache
+    return "memory" if crop is None and needed_mb <= limit_mb else "none"
+
+
 def cached(split: Split, reader: Reader, key: tuple, kind: str, workers: int | None = None) -> Read:
     """What is called like a Reader, but gathers rows of pictures that were prepared before.
 

@@ -90,9 +90,34 @@ class Reader:
         read = chosen.interleave(self._by_tensorflow, workers, num_parallel_calls=workers, deterministic=True)
         return read.map(self._mended, workers, deterministic=True)
 
+    def plain(self, chosen: tf.data.Dataset, workers: int | None = None) -> tf.data.Dataset:
+        """As a call, without Python, so that another process can run it.
+
+        Args:
+            chosen: of (rows, epoch, number int64 ()).
+            workers: as for a call.
+
+        Returns:
+            tf.data.Dataset: of (rows, pictures, whole, number): bool () whether TensorFlow read all pictures; else they
+            are 0.
+        """
+        workers = workers or min(os.cpu_count() or 1, 16)
+        read = chosen.interleave(self._by_tensorflow, workers, num_parallel_calls=workers, deterministic=True)
+        return read.map(self._whole, workers, deterministic=True)
+
     @tf.autograph.experimental.do_not_convert
-    def _by_tensorflow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
-        """One element: rows, epoch, slots int32 (n,) of the batch that TensorFlow could read, and their pictures."""
+    def _whole(
+        self, rows: tf.Tensor, _: tf.Tensor, slots: tf.Tensor, pictures: Pictures, number: tf.Tensor
+    ) -> tuple[tf.Tensor, Pictures, tf.Tensor, tf.Tensor]:
+        shapes = {key: (rows.shape[0], *spec.shape) for key, spec in self.spec.items()}
+        whole = tf.equal(tf.size(slots), rows.shape[0])
+        nothing = {key: tf.zeros(shapes[key], spec.dtype) for key, spec in self.spec.items()}
+        pictures = tf.cond(whole, lambda: pictures, lambda: nothing)
+        return rows, {key: tf.ensure_shape(pictures[key], shapes[key]) for key in shapes}, whole, number
+
+    @tf.autograph.experimental.do_not_convert
+    def _by_tensorflow(self, rows: tf.Tensor, epoch: tf.Tensor, *tags: tf.Tensor) -> tf.data.Dataset:
+        """One element: rows, epoch, slots int32 (n,) of the batch that TensorFlow could read, their pictures, tags."""
         batch_size = rows.shape[0]
         plain = (rows >= 0) & ~tf.gather(self._odd, tf.maximum(rows, 0))
         slots = tf.cast(tf.where(plain)[:, 0], tf.int32)
@@ -103,7 +128,7 @@ class Reader:
         # `interleave` from running in parallel (measured: 17 pictures at a time with it, 1 without).
         last = ([batch_size], {key: tf.zeros((1, *spec.shape), spec.dtype) for key, spec in self.spec.items()})
         read = read.concatenate(tf.data.Dataset.from_tensor_slices(last)).batch(batch_size + 1)
-        return read.map(lambda slots, made: (rows, epoch, slots[:-1], {key: made[key][:-1] for key in made}))
+        return read.map(lambda slots, made: (rows, epoch, slots[:-1], {key: made[key][:-1] for key in made}, *tags))
 
     @tf.autograph.experimental.do_not_convert
     def _mended(

@@ -60,7 +60,7 @@ class Loop:
     def _phase(self, phase: phases.Phase, *, total: int, number: int) -> Best:
         """One phase, or the rest of it."""
         phases.set_trainable(self.net, phase.trainable, batchnorm=self.recipe["batchnorm"])
-        wrapped = self._compiled(phase, number)
+        wrapped = self.compiled(phase, number)
         restored = self._restore(phase, wrapped)
         best = Best(self.net, self._monitor(), self.state, patience=self._patience(phase, total), run=self.run)
         average = self._average(restored)
@@ -98,7 +98,8 @@ class Loop:
         first += len(cut)
         return [*cut, *([(first, 0, phase.end - first)] if phase.end > first else [])]
 
-    def _compiled(self, phase: phases.Phase, number: int) -> trainer.Trainer:
+    def compiled(self, phase: phases.Phase, number: int) -> trainer.Trainer:
+        """The network, ready for the steps of one phase."""
         recipe = self.recipe
         optimizer = optimizers.build(
             recipe["optimizer"],
