@@ -306,7 +306,8 @@ def test_the_configs_that_come_with_the_project_are_valid(path):
     config, run = cli._read("train", [str(path), "datasets.source=sample:trash"])
     assert configs.read(path)["datasets"]["source"]
     assert config["train"]
-    assert path.read_text().startswith(f"# python -m tfmap.train configs/{path.name}")
+    stage = "compare" if config["compare"] else "train"
+    assert path.read_text().startswith(f"# python -m tfmap.{stage} configs/{path.name}")
     assert str(run.path) == f"runs/{path.stem}"
 
 

@@ -58,12 +58,14 @@ def test_a_folder_of_another_comparison_is_refused(tmp_path):
 
 
 def test_the_table_says_what_each_is_worth(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("COLUMNS", "80")
     results.show("augment.ops", results.summary(ROWS), Run(tmp_path))
     text = capsys.readouterr().out
     assert "augment.ops, 2 seeds each" in text
-    assert "81.0 ± 1.4" in text
-    assert "+5.0 ± 1.4" in text
+    assert "  2  augment.ops = flip\n" in text
+    assert "81.0±1.4" in text
+    assert "…" not in text
+    assert "+5.0±1.4" in text
     assert str(tmp_path / "compare.csv") in text
 
 

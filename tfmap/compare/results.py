@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -14,12 +15,12 @@ from tfmap.errors import InputError
 from tfmap.runs import Run, replacing
 from tfmap.signatures import as_yaml
 
-# name -> head of its column in the table; shares are shown as percent
+# name -> head of its column in the table
 NUMBERS = {
-    "accuracy": "accuracy %",
-    "recall_macro": "recall %",
-    "f1_macro": "F1 %",
-    "gap": "train - val",
+    "accuracy": "accuracy",
+    "recall_macro": "recall",
+    "f1_macro": "F1",
+    "gap": "gap",
     "seconds_per_epoch": "s/epoch",
 }
 
@@ -100,24 +101,30 @@ def _moments(numbers: Sequence[float]) -> tuple[float | None, float | None]:
 
 def show(key: str, found: Sequence[Mapping[str, Any]], run: Run) -> None:
     """Print the table: mean +- spread over the seeds, and the difference in accuracy to the first value."""
-    table = Table(title=f"{key}, {found[0]['trainings']} seeds each: mean ± standard deviation")
-    table.add_column(key.partition(".")[2], overflow="fold")
-    for head in (*NUMBERS.values(), "accuracy - first"):
+    # a path or a policy is one word: wrapped, it cannot be read or copied
+    console = Console(soft_wrap=True, highlight=False)
+    for number, about in enumerate(found, start=1):
+        console.print(f"{number:3}  {key} = {as_yaml(about['value'])}", markup=False)
+    seeds = found[0]["trainings"]
+    title = f"{key}, {seeds} seed{'s' * (seeds > 1)} each: mean±standard deviation, in percent"
+    table = Table(title=title, box=box.SIMPLE)
+    for head in ("", *NUMBERS.values(), "against 1"):
         table.add_column(head, justify="right", no_wrap=True)
-    for about in found:
+    for number, about in enumerate(found, start=1):
         cells = [_cell(about[name]["mean"], about[name]["spread"], name) for name in NUMBERS]
         paired = about["accuracy"]
-        against = "" if about is found[0] else _cell(paired["difference"], paired["difference_spread"], "gap", sign="+")
-        table.add_row(as_yaml(about["value"]), *cells, against)
-    console = Console(soft_wrap=True)
+        against = "" if number == 1 else _cell(paired["difference"], paired["difference_spread"], "accuracy", sign="+")
+        table.add_row(str(number), *cells, against)
     console.print(table)
+    console.print("gap: accuracy on the training pictures minus that on the validation pictures.")
+    console.print("against 1: accuracy minus that of value 1 with the same seed.")
     for name in ("compare.csv", "compare.png"):
-        console.print(f"  {run.file(name)}", highlight=False)
+        console.print(str(run.file(name)), markup=False)
 
 
 def _cell(mean: float | None, spread: float | None, name: str, sign: str = "") -> str:
     if mean is None:
         return ""
     scale = 1 if name == "seconds_per_epoch" else 100
-    tail = "" if spread is None else f" ± {spread * scale:.1f}"
+    tail = "" if spread is None else f"±{spread * scale:.1f}"
     return f"{mean * scale:{sign}.1f}{tail}"
