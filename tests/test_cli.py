@@ -129,9 +129,8 @@ def test_version(argv, capsys, monkeypatch):
 def test_an_unknown_stage_in_a_real_process():
     done = python("-m", "tfmap", "trian", "c.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"tfmap: error: unknown stage 'trian'. Stages: {', '.join(cli.STAGES)}. Did you mean 'train'?\n"
-    )
+    stages = ", ".join(cli.STAGES)
+    assert done.stderr == f"tfmap: error: unknown stage 'trian'. Stages: {stages}. Did you mean 'train'?\n"
 
 
 def test_a_typo_in_a_real_process(write):

@@ -23,6 +23,7 @@ TASKS = ("classification",)
 SECTIONS = {
     "datasets": ("tfmap.datasets", "load"),
     "doctor": ("tfmap.doctor", "examine"),
+    "prepare": ("tfmap.prepare", "prepare"),
     "pipeline": ("tfmap.pipeline", "batches"),
     "augment": ("tfmap.augment", "build"),
     "model": ("tfmap.tasks.classification", "build"),
@@ -34,7 +35,6 @@ SECTIONS = {
     "compress": ("tfmap.compress", "compress"),
     "export": ("tfmap.export", "tflite"),
     "verify": ("tfmap.verify", "verify"),
-    "prepare": ("tfmap.prepare", "prepare"),
 }
 
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.

@@ -91,6 +91,7 @@ def made_here(monkeypatch):
 @pytest.mark.slow
 def test_the_same_batches_in_the_same_order(cluster, split, made_here, monkeypatch):
     monkeypatch.setattr(service, "_PATIENCE", 100.0)
+    monkeypatch.setattr(service, "_AHEAD", 1000)  # a slow worker is waited for
     address, _ = cluster
     for place in ({"epochs": 2}, {"epochs": 1, "epoch": 1, "step": 5, "crop": [0.3, 1.0]}):
         same(batches(split, service=address, **place), list(batches(split, **place)))

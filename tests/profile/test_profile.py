@@ -78,7 +78,7 @@ def changed(found, limit="input", **about):
 
 
 @pytest.mark.parametrize(
-    ("limit", "config", "about", "expected"),
+    ("limit", "sections", "about", "expected"),
     [
         ("input", {}, {}, "pipeline.cache=memory takes"),
         ("input", {"pipeline": {"crop": [0.3, 1.0]}}, {}, "crop on the device instead"),
@@ -89,8 +89,8 @@ def changed(found, limit="input", **about):
         ("compute", {}, {"gpus": 1}, "pipeline.batch_size=128"),
     ],
 )
-def test_advice(found, limit, config, about, expected):
-    assert expected in "\n".join(advice.lines(changed(found, limit, **about), config))
+def test_advice(found, limit, sections, about, expected):
+    assert expected in "\n".join(advice.lines(changed(found, limit, **about), sections))
 
 
 def test_costly_augmentation_is_named(found):

@@ -30,7 +30,7 @@ def parts(split: Split, options: Mapping[str, Any], steps: int) -> dict[str, flo
     """
 
     def batches(**changed: Any) -> float:
-        made = pipeline.batches(split, training=True, **{**options, "cache": "none", **changed})
+        made = pipeline.batches(split, training=True, **{**options, "cache": "none", "service": None, **changed})
         return batch_ms(made, steps)
 
     batch = batch_ms(_empty(options), steps)

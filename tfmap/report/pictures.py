@@ -49,6 +49,7 @@ def samples(
         "prepare": tasks.get(config["task"]).prepare,
         "batch_size": min(count, len(split)),
         "cache": "none",
+        "service": None,
     }
     with clear_errors():
         before = next(iter(batches(split, training=True, seed=config["seed"], **settings)))
