@@ -249,7 +249,10 @@ def test_the_size_of_the_upright_picture(picture, orientation):
 def test_an_orientation_that_is_none(picture):
     exif = Image.Exif()
     exif[0x0112] = 77
-    assert pixels.examine(encoded(picture, "JPEG", exif=exif)).orientation == 1
+    data = encoded(picture, "JPEG", exif=exif)
+    assert pixels.examine(data).orientation == 1
+    assert not pixels.examine(data).odd
+    assert pixels.read(data, at_least=(8, 8)).ndim == 3
 
 
 def claims(width, height):

@@ -47,7 +47,7 @@ def read(source: str | bytes, channels: int = 3, at_least: tuple[int, int] | Non
     """
     with _open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         if at_least is not None:
-            swapped = image.getexif().get(_ORIENTATION, 1) >= 5
+            swapped = _orientation(image) >= 5
             image.draft(None, at_least if swapped else at_least[::-1])
         image = ImageOps.exif_transpose(image)
         image = _eight_bits(image)
@@ -55,8 +55,8 @@ def read(source: str | bytes, channels: int = 3, at_least: tuple[int, int] | Non
     return np.array(image, np.uint8).reshape(image.height, image.width, channels)
 
 
-class Examined(NamedTuple):
-    """What a look at a picture tells.
+class Look(NamedTuple):
+    """What one look at a picture tells.
 
     Attributes:
         odd: whether TensorFlow reads it wrongly or not at all.
@@ -71,7 +71,11 @@ class Examined(NamedTuple):
     orientation: int
 
 
-def examine(data: bytes) -> Examined:
+class TooLargeError(OSError, Image.DecompressionBombError):
+    """A picture that claims to have more pixels than are safe to load."""
+
+
+def examine(data: bytes) -> Look:
     """Read a whole picture, quickly, and tell its size and whether it is odd.
 
     A JPEG is decoded at an eighth of its size, which still reads every byte of it.
@@ -85,7 +89,7 @@ def examine(data: bytes) -> Examined:
         image.load()
         if image.mode == "F":
             raise OSError("its pixels are floating-point numbers, which have no fixed range; save it as 8 or 16 bits")
-    return Examined(odd, *((width, height) if orientation >= 5 else (height, width)), orientation)
+    return Look(odd, *((width, height) if orientation >= 5 else (height, width)), orientation)
 
 
 def read_values(source: str | bytes) -> np.ndarray:
@@ -120,10 +124,10 @@ def _open(file: str | io.BytesIO) -> Image.Image:
     try:
         image = Image.open(file, formats=[name for name in FORMATS if name in _known()])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise OSError(f"is larger than {LARGEST_PICTURE >> 20} million pixels") from error
+        raise TooLargeError(f"is larger than {LARGEST_PICTURE >> 20} million pixels") from error
     if image.width * image.height > LARGEST_PICTURE:
         image.close()
-        raise OSError(f"is larger than {LARGEST_PICTURE >> 20} million pixels ({image.width} x {image.height})")
+        raise TooLargeError(f"is larger than {LARGEST_PICTURE >> 20} million pixels ({image.width} x {image.height})")
     return image
 
 
@@ -141,7 +145,7 @@ def _is_odd(image: Image.Image, data: bytes) -> bool:
     """Plain are 8-bit grey or RGB JPEG and PNG, upright and opaque; TensorFlow reads those as Pillow does."""
     if image.format not in ("JPEG", "MPO", "PNG") or image.mode not in ("RGB", "L"):
         return True
-    if image.getexif().get(_ORIENTATION, 1) not in (0, 1):
+    if _orientation(image) != 1:
         return True
     if image.format == "PNG":  # byte 24 of a PNG is its bit depth, byte 28 its interlacing
         return data[24] != 8 or data[28] != 0 or "transparency" in image.info or getattr(image, "is_animated", False)

@@ -15,7 +15,7 @@ def listed(rows):
     labels = np.array([label for _, label, _ in rows], np.int32)
     ids = objects([f"picture {i}" for i in range(len(rows))])
     listing = Listing("path", ids, labels, ids, objects([part for _, _, part in rows]), ("a", "b", "c"))
-    return listing, [Verdict(content, False, "" if content else "is empty") for content, _, _ in rows]
+    return listing, [Verdict(content, "" if content else "is empty") for content, _, _ in rows]
 
 
 ROWS = st.lists(

@@ -134,7 +134,9 @@ def _parts(
 
 
 def _split(listing: Listing, odd: np.ndarray, indices: np.ndarray) -> Split:
-    whole = Split(listing.kind, listing.images, listing.labels, listing.ids, odd, listing.boxes, listing.masks)
+    whole = Split(
+        listing.kind, listing.images, listing.labels, listing.ids, odd, listing.boxes, listing.masks, listing.shards
+    )
     return whole.take(indices)
 
 

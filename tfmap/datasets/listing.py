@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -32,8 +32,8 @@ class Listing:
     """The pictures of a source.
 
     Attributes:
-        kind: "path", "encoded" or "pixels", as in `Split`.
-        images: object (N,) of str or bytes, or uint8 (N, H, W, C).
+        kind: "path", "encoded", "record" or "pixels", as in `Split`.
+        images: object (N,) of str or bytes, RECORD (N,), or uint8 (N, H, W, C).
         labels: int32 (N,), or float32 (N, K) of 0 and 1 where a picture has several labels. With boxes or masks zeros
             (N, K): `annotations` fills them once the pictures' sizes are known.
         ids: object (N,) of str.
@@ -42,13 +42,14 @@ class Listing:
         skipped: files that the reader already left out.
         boxes: as they are written, not yet checked: float64, in the `unit` of the annotation, classes in any range.
         masks: as in `Split`.
+        shards: paths of the files that a "record" lies in.
         sizes: int64 (N, 2), (height, width) of the picture according to its annotation, 0 where it does not say.
         unit: whether a box is in pixels or in shares of the picture's sides.
         declared: whether the source names its classes apart from the pictures, so that some may have none.
         findings: kind of finding -> lines.
     """
 
-    kind: Literal["path", "encoded", "pixels"]
+    kind: Literal["path", "encoded", "record", "pixels"]
     images: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
@@ -57,6 +58,7 @@ class Listing:
     skipped: tuple[Skipped, ...] = ()
     boxes: Boxes | None = None
     masks: Masks | None = None
+    shards: tuple[str, ...] = ()
     sizes: np.ndarray | None = None
     unit: Literal["pixels", "share"] = "pixels"
     declared: bool = False
@@ -77,9 +79,9 @@ class Listing:
 
     def take(self, indices: np.ndarray) -> Listing:
         """The pictures at `indices`, in that order."""
-        names = ("images", "labels", "ids", "parts", "sizes")
-        arrays = {name: getattr(self, name)[indices] for name in names if getattr(self, name) is not None}
-        targets = {name: getattr(self, name).take(indices) for name in ("boxes", "masks") if getattr(self, name)}
+        own = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        arrays = {name: value[indices] for name, value in own.items() if isinstance(value, np.ndarray)}
+        targets = {name: value.take(indices) for name, value in own.items() if isinstance(value, Boxes | Masks)}
         return replace(self, **arrays, **targets)
 
 

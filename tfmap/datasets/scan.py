@@ -36,16 +36,16 @@ class Verdict(NamedTuple):
 
     Attributes:
         digest: 32 hex digits that stand for its bytes.
-        odd: whether only Pillow reads it rightly.
         reason: why it cannot be read, "" if it can.
+        odd: whether only Pillow reads it rightly.
         height: of the upright picture, in pixels; 0 if it cannot be read.
         width: likewise.
-        orientation: EXIF's number of how it is stored, 1 to 8; see `pixels.Examined`.
+        orientation: EXIF's number of how it is stored, 1 to 8; see `pixels.Look`.
     """
 
     digest: str
-    odd: bool
     reason: str
+    odd: bool = False
     height: int = 0
     width: int = 0
     orientation: int = 1
@@ -70,7 +70,7 @@ class MaskVerdict(NamedTuple):
 def scan(listing: Listing, source: str, workers: int | None = None) -> list[Verdict]:
     """The verdict on each picture of a listing, in its order."""
     if listing.kind == "pixels":
-        return [Verdict(digest(image.tobytes()), False, "", *image.shape[:2]) for image in listing.images]
+        return [Verdict(digest(image.tobytes()), "", False, *image.shape[:2]) for image in listing.images]
     if listing.kind == "encoded":
         return _run(judge, listing.images, workers)
     return _scan_files(listing.images, source, judge_file, Verdict, workers)
@@ -91,10 +91,9 @@ def digest(data: bytes) -> str:
 def judge(data: bytes) -> Verdict:
     """Look at the bytes of one picture."""
     try:
-        odd, height, width, orientation = pixels.examine(data)
-        return Verdict(digest(data), odd, "", height, width, orientation)
+        return Verdict(digest(data), "", *pixels.examine(data))
     except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
-        return Verdict(digest(data), False, _reason(error, data))
+        return Verdict(digest(data), _reason(error, data))
 
 
 def judge_file(path: str) -> Verdict:
@@ -102,7 +101,7 @@ def judge_file(path: str) -> Verdict:
     try:
         return judge(_bytes(path))
     except OSError as error:
-        return Verdict("", False, error.strerror or str(error))
+        return Verdict("", error.strerror or str(error))
 
 
 def judge_mask(data: bytes) -> MaskVerdict:
