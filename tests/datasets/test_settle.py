@@ -135,7 +135,7 @@ def test_boxes_in_pixels_before_any_is_left_out(tmp_path):
     save(tmp_path, 6)
     listing = read_coco(Path(coco(tmp_path, (W, H), (0, 0, 90, -5))))
     verdicts = scan(listing, "x")
-    np.testing.assert_array_equal(settle.in_pixels(listing, verdicts), [[0, -50, -5, 40]] * 4)
+    np.testing.assert_array_equal(settle.in_pixels(listing, verdicts), [[0, -30, -5, 60]] * 4)
 
 
 def test_an_annotation_of_another_size_is_listed(tmp_path):
