@@ -58,7 +58,7 @@ def load(
     pictures come or go. Each class with two or more distinct pictures keeps at least one in train and one in val.
 
     Args:
-        source: a folder, a .csv or .npz file, "sample:<name>" or "tfds:<name>[/<config>]".
+        source: a folder, a .csv, .npz, .json (COCO) or .yaml (YOLO) file, "sample:<name>" or "tfds:<name>[/<config>]".
         format: how to read it; by default what is there decides.
         target: what to read about a picture; by default what the format is for. With label, boxes become the classes
             that occur in a picture.
