@@ -247,8 +247,10 @@ def test_size_and_hash_are_those_of_the_upright_picture(picture, orientation):
 
 
 def test_an_orientation_that_is_none_says_nothing(picture):
-    look = pixels.examine(turned(picture, 9))
+    data = turned(picture, 9)
+    look = pixels.examine(data)
     assert (look.orientation, look.odd) == (1, False)
+    assert pixels.read(data, at_least=(8, 8)).ndim == 3
 
 
 def test_the_hash_stays_near_when_a_picture_is_encoded_again(picture):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 
 import numpy as np
@@ -166,6 +167,15 @@ def test_a_file_that_cannot_be_used(cells, text, reason):
     cells.write_text(text)
     with pytest.raises(InputError, match=reason):
         load(str(cells))
+
+
+def test_the_collector_runs_again_afterwards(cells):
+    load(str(cells))
+    assert gc.isenabled()
+    cells.write_text("{")
+    with pytest.raises(InputError):
+        load(str(cells))
+    assert gc.isenabled()
 
 
 def test_no_file(tmp_path):

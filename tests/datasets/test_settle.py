@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tfmap.datasets import load, settle
+from tfmap.datasets.coco import read as read_coco
+from tfmap.datasets.listing import Listing, objects
 from tfmap.datasets.polygons import upright
+from tfmap.datasets.scan import Verdict, scan
 from tfmap.pixels import read
+from tfmap.source import Boxes
 
 H, W = 40, 60  # of the picture as it stands upright
 SPOT = (5, 10, 15, 30)  # y0, x0, y1, x1 of a red spot in it
@@ -112,6 +117,25 @@ def test_boxes_turn_as_pixels_do(orientation, corner, sides):
     assert turned.shape == (8, 12)
     assert turned[top:bottom, left:right].all()
     assert turned.sum() == (bottom - top) * (right - left)
+
+
+def test_records_were_settled_when_they_were_prepared():
+    table = Boxes(
+        np.array([0, 1]), np.array([[1, 2, 3, 4]], np.float32), np.zeros(1, np.int32), *np.zeros((2, 1), bool)
+    )
+    names = objects(["a"])
+    listing = Listing("record", names, np.ones((1, 1), np.float32), names, names, ("x",), boxes=table)
+    same, unfit, found = settle.settle(listing, [Verdict("d", "")], "x")
+    assert same is listing
+    assert not unfit
+    assert not found
+
+
+def test_boxes_in_pixels_before_any_is_left_out(tmp_path):
+    save(tmp_path, 6)
+    listing = read_coco(Path(coco(tmp_path, (W, H), (0, 0, 90, -5))))
+    verdicts = scan(listing, "x")
+    np.testing.assert_array_equal(settle.in_pixels(listing, verdicts), [[0, -30, -5, 60]] * 4)
 
 
 def test_an_annotation_of_another_size_is_listed(tmp_path):

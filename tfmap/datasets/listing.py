@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +61,7 @@ class Listing:
     skipped: tuple[Skipped, ...] = ()
     boxes: Boxes | None = None
     masks: Masks | None = None
+    shards: tuple[str, ...] = ()
     sizes: np.ndarray | None = None
     unit: Literal["pixels", "share"] = "pixels"
     declared: bool = False
@@ -84,9 +85,9 @@ class Listing:
 
     def take(self, indices: np.ndarray) -> Listing:
         """The pictures at `indices`, in that order."""
-        names = ("images", "labels", "ids", "parts", "sizes", "digests")
-        arrays = {name: getattr(self, name)[indices] for name in names if getattr(self, name) is not None}
-        targets = {name: getattr(self, name).take(indices) for name in ("boxes", "masks") if getattr(self, name)}
+        own = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        arrays = {name: value[indices] for name, value in own.items() if isinstance(value, np.ndarray)}
+        targets = {name: value.take(indices) for name, value in own.items() if isinstance(value, Boxes | Masks)}
         return replace(self, **arrays, **targets)
 
 

@@ -66,11 +66,11 @@ def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findi
     owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
     limits = np.tile(_sizes(verdicts), 2)[owner]
     with np.errstate(invalid="ignore", over="ignore"):  # what is no number is a fault below
-        boxes = place(listing, verdicts).boxes
+        boxes = in_pixels(listing, verdicts)
         clipped = np.clip(boxes, 0, limits).astype(np.float32)
         faults = _faults(boxes, clipped, table.classes, len(listing.classes))
         moved = (np.abs(clipped - boxes) > _SLACK).any(axis=1)
-    _note_sizes(listing, _sizes(verdicts), _compare(listing, verdicts)[1], findings)
+    _note_sizes(listing, verdicts, findings)
     readable = limits[:, 0] > 0
     for kind, rows in ((BAD, faults > 0), (CLIPPED, (faults == 0) & moved)):
         for row in np.flatnonzero(rows & readable):
@@ -83,16 +83,13 @@ def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findi
     return replace(listing, boxes=Boxes(starts, clipped[keep], *rest), labels=labels)
 
 
-def place(listing: Listing, verdicts: Sequence[Verdict]) -> Boxes:
-    """The boxes of a listing in pixels of the upright pictures, float64, those that cannot be used included."""
-    table = listing.boxes
-    if listing.kind == "record":  # settled when it was prepared
-        return table
-    owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
-    limits = np.tile(_sizes(verdicts), 2)[owner]
-    boxes = table.boxes * (limits if listing.unit == "share" else 1.0)
+def in_pixels(listing: Listing, verdicts: Sequence[Verdict]) -> np.ndarray:
+    """float64 (M, 4): the boxes of a reader in pixels of the upright pictures, none checked or left out."""
+    limits = np.tile(_sizes(verdicts), 2)[np.repeat(np.arange(len(listing)), np.diff(listing.boxes.starts))]
+    boxes = listing.boxes.boxes * (limits if listing.unit == "share" else 1.0)
     turned, _ = _compare(listing, verdicts)
-    return replace(table, boxes=_turned(boxes, limits, np.where(turned, _orientations(verdicts), 1)[owner]))
+    orientation = np.where(turned, [verdict.orientation for verdict in verdicts], 1)
+    return _turned(boxes, limits, np.repeat(orientation, np.diff(listing.boxes.starts)))
 
 
 _FAULTS = (
@@ -116,24 +113,26 @@ def _sizes(verdicts: Sequence[Verdict]) -> np.ndarray:
     return np.array([(verdict.height, verdict.width) for verdict in verdicts], np.int64).reshape(-1, 2)
 
 
-def _orientations(verdicts: Sequence[Verdict]) -> np.ndarray:
-    return np.array([verdict.orientation for verdict in verdicts], np.int64)
-
-
 def _compare(listing: Listing, verdicts: Sequence[Verdict]) -> tuple[np.ndarray, np.ndarray]:
     """bool (N,) each: annotations of the picture as it is stored, not upright; annotations of a size it never has."""
     sizes = _sizes(verdicts)
     declared = np.zeros_like(sizes) if listing.sizes is None else listing.sizes
     known = (declared > 0).all(axis=1) & (sizes > 0).all(axis=1)
     other = known & (declared != sizes).any(axis=1)
-    turned = other & (declared == sizes[:, ::-1]).all(axis=1) & (_orientations(verdicts) >= 5)
+    turned = (
+        other
+        & (declared == sizes[:, ::-1]).all(axis=1)
+        & (np.array([verdict.orientation for verdict in verdicts]) >= 5)
+    )
     return turned, other & ~turned
 
 
-def _note_sizes(listing: Listing, sizes: np.ndarray, differs: np.ndarray, findings: Findings) -> None:
-    for picture in np.flatnonzero(differs):
-        (height, width), (h, w) = sizes[picture], listing.sizes[picture]
-        findings[SIZE].append(f"{listing.ids[picture]}: {width} x {height} pixels, annotated as {w} x {h}")
+def _note_sizes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> None:
+    for picture in np.flatnonzero(_compare(listing, verdicts)[1]):
+        (h, w), verdict = listing.sizes[picture], verdicts[picture]
+        findings[SIZE].append(
+            f"{listing.ids[picture]}: {verdict.width} x {verdict.height} pixels, annotated as {w} x {h}"
+        )
 
 
 def _turned(boxes: np.ndarray, limits: np.ndarray, orientation: np.ndarray) -> np.ndarray:
@@ -166,7 +165,7 @@ def _written(box: np.ndarray) -> str:
 def _settle_shapes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> tuple[Listing, Reasons]:
     """Outlines of a picture are drawn in its own size."""
     turned, differs = _compare(listing, verdicts)
-    _note_sizes(listing, _sizes(verdicts), differs, findings)
+    _note_sizes(listing, verdicts, findings)
     items = [
         item._replace(orientation=verdict.orientation)
         if turn

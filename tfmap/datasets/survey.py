@@ -12,7 +12,7 @@ from tfmap import signatures
 from tfmap.datasets import assemble, detect, quarantine, splits
 from tfmap.datasets.listing import Listing, objects
 from tfmap.datasets.scan import Verdict, scan
-from tfmap.datasets.settle import SIZE, place, settle
+from tfmap.datasets.settle import SIZE, in_pixels, settle
 from tfmap.errors import InputError
 from tfmap.source import Boxes, Masks, Source, Split
 
@@ -74,8 +74,8 @@ def survey(source: str, **options: Any) -> Survey:
         refusals.append(str(error))
     parts = _parts(listing, loaded)
     lines = dict(listing.findings) | {SIZE: found.get(SIZE, ())}
-    if listing.boxes is not None:
-        settled = replace(settled, boxes=place(listing, verdicts))
+    if listing.boxes is not None and listing.kind != "record":
+        settled = replace(settled, boxes=replace(listing.boxes, boxes=in_pixels(listing, verdicts)))
     return Survey(source, settled, verdicts, parts, tuple(refusals), unfit, lines)
 
 
