@@ -173,7 +173,7 @@ def test_bad_arguments_are_one_line_and_exit_2(capsys, name, argv, text):
         ("seed: 1\nseed: 2", "{path} line 2: not valid YAML: key 'seed' stands twice."),
         (
             "datasets: {source: no/folder}",
-            "{path}: datasets.source: no/folder does not exist. Expected a folder, a .csv or",
+            "{path}: datasets.source: no/folder does not exist. Expected a folder, an archive, a URL",
         ),
         (
             "datasets: {source: sample:trsh}",

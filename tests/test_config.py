@@ -75,7 +75,7 @@ def test_malformed_yaml_names_the_line(text, message):
             "[1, 2]",
             f"c.yaml: expected sections ({', '.join(signatures.SECTIONS)})",
         ),
-        ("modle: {}", "c.yaml: unknown section 'modle'. Known: datasets, doctor, pipeline, "),
+        ("modle: {}", "c.yaml: unknown section 'modle'. Known: datasets, doctor, prepare, "),
         ("3: {}", "c.yaml: unknown section '3'. Known: "),
         ("augment: flip", "c.yaml: section 'augment' must hold keys (ops), received 'flip'."),
         ("train: {epocs: 3}", "c.yaml: unknown key 'train.epocs'. Keys of train: epochs, "),

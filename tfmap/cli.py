@@ -159,8 +159,8 @@ def _check_source(options: dict[str, Any]) -> None:
         remote.check(source)
     elif not (source.startswith("tfds:") or options.get("format") == "tfds" or Path(source).expanduser().exists()):
         raise InputError(
-            f"datasets.source: {source} does not exist. Expected a folder, a .csv or .npz file, an archive, a "
-            "URL, sample:<name> or tfds:<name>."
+            f"datasets.source: {source} does not exist. Expected a folder, an archive, a URL, a .csv, .npz, .json "
+            "(COCO) or .yaml (YOLO) file, sample:<name> or tfds:<name>."
         )
 
 

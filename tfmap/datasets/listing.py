@@ -66,7 +66,6 @@ class Listing:
     unit: Literal["pixels", "share"] = "pixels"
     declared: bool = False
     findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    shards: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     digests: np.ndarray | None = None
 
