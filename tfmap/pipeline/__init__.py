@@ -19,7 +19,8 @@ from tfmap.errors import InputError
 from tfmap.pipeline import cache as caching
 from tfmap.pipeline import order, settings
 from tfmap.pipeline import service as serving
-from tfmap.pipeline.reader import Reader, lost
+from tfmap.pipeline.files import lost
+from tfmap.pipeline.reader import Reader
 from tfmap.source import Split
 
 __all__ = ["batches", "clear_errors", "lost", "steps_per_epoch"]

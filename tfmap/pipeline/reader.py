@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import weakref
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
-from tfmap import pixels
-from tfmap.errors import InputError
 from tfmap.pipeline import annotations, decode
 from tfmap.pipeline.annotations import BLANK
-from tfmap.pipeline.records import Shards
-from tfmap.source import Skipped, Split
-
-_LOG = logging.getLogger(__name__)
-_HOPELESS = 8  # from so many unreadable pictures on, a whole batch of them is an accident, not bad luck
-
-_LOST: dict[int, dict[str, str]] = {}  # id of a split -> id of a picture -> why it could not be read
+from tfmap.pipeline.files import Files
+from tfmap.source import Split
 
 Pictures = dict[str, tf.Tensor]
-
-
-def lost(split: Split) -> tuple[Skipped, ...]:
-    """The pictures that could not be read any more since the split was loaded; they had weight 0."""
-    return tuple(Skipped(name, reason) for name, reason in sorted(_losses(split).items()))
 
 
 class Reader:
@@ -62,9 +48,8 @@ class Reader:
     ) -> None:
         self._split, self._size, self._channels, self._prepare = split, size, channels, prepare
         self._crop, self._seed = crop, seed
-        self._lost = _losses(split)
         self._boxes = None if split.boxes is None else annotations.BoxTable(split.boxes, max_boxes)
-        self._shards = Shards(split.shards)
+        self._files = Files(split, channels, size if crop is None else None)
         with tf.device("CPU:0"):
             self._odd = tf.constant(split.odd)
             if split.kind != "record":
@@ -83,9 +68,8 @@ class Reader:
             whether the picture could be read.
         """
         # A data set per batch, because only a data set can step over an element that fails; it costs nothing that can
-        # be measured (747 us of CPU a picture without the resize, decoding alone in a plain map 806 us). `interleave`
-        # runs them in parallel; a `map` that drains them (get_single_element) runs one at a time once ops are
-        # deterministic.
+        # be measured (1,076 us of CPU a picture, 1,100 with one parallel map over pictures). `interleave` runs them in
+        # parallel; a `map` that drains them (get_single_element) runs one at a time once ops are deterministic.
         workers = workers or min(os.cpu_count() or 1, 16)
         read = chosen.interleave(self._by_tensorflow, workers, num_parallel_calls=workers, deterministic=True)
         return read.map(self._mended, workers, deterministic=True)
@@ -155,11 +139,8 @@ class Reader:
         if self._split.kind != "record":
             return tf.gather(self._images, rows)
         # All records of a batch in one call, so Python's lock is taken once.
-        stored = tf.numpy_function(_weakly(self._records), [rows], tf.string, stateful=False)
+        stored = tf.numpy_function(_weakly(self._files.records), [rows], tf.string, stateful=False)
         return tf.ensure_shape(stored, (None,))
-
-    def _records(self, rows: np.ndarray) -> np.ndarray:
-        return np.array(self._shards.read_all(self._split.images[rows]), object)
 
     def _plain(self, row: tf.Tensor, stored: tf.Tensor, epoch: tf.Tensor) -> Pictures:
         window = self._window(row, epoch)
@@ -172,45 +153,17 @@ class Reader:
 
     def _by_pillow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[Pictures, tf.Tensor]:
         """Pictures of int64 (m,) rows, and bool (m,)."""
-        kinds = (tf.uint8, tf.int32, tf.int32, tf.bool)
+        kinds, masked = (tf.uint8, tf.int32, tf.int32, tf.bool), "mask" in self.spec
 
         def one(row: tf.Tensor) -> tuple[Pictures, tf.Tensor]:
-            image, ratio, whole, ok = tf.numpy_function(_weakly(self._open), [row], kinds, stateful=False)
+            image, ratio, whole, ok = tf.numpy_function(_weakly(self._files.open), [row, masked], kinds, stateful=False)
             image = tf.ensure_shape(image, (None, None, self._channels))
             ratio, whole, ok = tf.ensure_shape(ratio, ()), tf.ensure_shape(whole, (2,)), tf.ensure_shape(ok, ())
             part = decode.cut(image, self._window(row, epoch), ratio, whole)
             return tf.cond(ok, lambda: self._fitted(row, part), self._blank), ok
 
         pictures, ok = tf.map_fn(one, rows, fn_output_signature=(self.spec, tf.TensorSpec((), tf.bool)))
-        return pictures, tf.numpy_function(_weakly(self._stop_if_hopeless), [ok], tf.bool, stateful=False)
-
-    def _open(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        name = self._split.ids[row]
-        try:
-            stored = self._split.images[row]
-            stored = self._shards.read(stored) if self._split.kind == "record" else stored
-            at_least = self._size if self._crop is None else None
-            image, ratio, whole = _pixels(stored, self._channels, at_least)
-            if "mask" in self.spec:
-                self._mask(row, np.array(whole))
-            return image, np.int32(ratio), np.array(whole, np.int32), np.True_
-        except Exception as error:  # Pillow's plugins raise whatever their parsers stumble over
-            reason = getattr(error, "strerror", None) or str(error)
-            if name not in self._lost:
-                _LOG.warning("%s can no longer be read and does not count: %s", name, reason)
-            self._lost[name] = reason
-            return np.zeros((1, 1, self._channels), np.uint8), np.int32(1), np.ones(2, np.int32), np.False_
-
-    def _stop_if_hopeless(self, ok: np.ndarray) -> np.ndarray:
-        """Single lost files are no reason to stop; a lost disk is."""
-        whole_batch = len(ok) >= _HOPELESS and not ok.any()
-        if whole_batch or 2 * len(self._lost) > len(self._split):
-            name, reason = next(iter(self._lost.items()))
-            raise InputError(
-                f"pipeline: {len(self._lost)} of the {len(self._split)} pictures can no longer be read. The first: "
-                f"{name} ({reason}). Were the files moved or changed since the data set was loaded?"
-            )
-        return ok
+        return pictures, tf.numpy_function(_weakly(self._files.stop_if_hopeless), [ok], tf.bool, stateful=False)
 
     def _window(self, row: tf.Tensor, epoch: tf.Tensor) -> Callable | None:
         if self._crop is None:
@@ -238,15 +191,9 @@ class Reader:
                 (boxes, classes) if self._crop is None else annotations.inside(boxes, classes, part.image)
             )
         if self._split.masks is not None:
-            mask = tf.numpy_function(_weakly(self._mask), [row, part.whole], tf.uint8, stateful=False)
+            mask = tf.numpy_function(_weakly(self._files.mask), [row, part.whole], tf.uint8, stateful=False)
             example["mask"] = annotations.mask_inside(tf.ensure_shape(mask, (None, None)), part)
         return example, classes
-
-    def _mask(self, row: np.ndarray, whole: np.ndarray) -> np.ndarray:
-        mask = self._split.masks.read(row)
-        if mask.shape != tuple(whole):
-            raise ValueError(f"its mask is {mask.shape[0]} x {mask.shape[1]}, the picture {whole[0]} x {whole[1]}")
-        return mask
 
     def _traced(self) -> dict[str, tf.TensorSpec]:
         """The keys, shapes and dtypes that `prepare` makes of an example; nothing is computed."""
@@ -263,16 +210,6 @@ class Reader:
         return {key: tf.fill(spec.shape, tf.constant(BLANK[key], spec.dtype)) for key, spec in self.spec.items()}
 
 
-def _pixels(
-    stored: str | bytes | np.ndarray, channels: int, at_least: tuple[int, int] | None
-) -> tuple[np.ndarray, int, tuple[int, int]]:
-    """As `pixels.read_reduced`, of pixels too (whose mask failed)."""
-    if not isinstance(stored, np.ndarray):
-        return pixels.read_reduced(stored, channels, at_least)
-    image = np.broadcast_to(stored.mean(-1, keepdims=True), (*stored.shape[:2], channels))
-    return image.astype(np.uint8) if stored.shape[-1] != channels else stored, 1, stored.shape[:2]
-
-
 def _scattered(key: str, where: tf.Tensor, values: tf.Tensor, ok: tf.Tensor) -> tf.Tensor:
     """Pictures at their places in the batch; blank where there is none."""
     made = tf.scatter_nd(where, values, (*ok.shape, *values.shape[1:]))
@@ -281,16 +218,9 @@ def _scattered(key: str, where: tf.Tensor, values: tf.Tensor, ok: tf.Tensor) -> 
 
 
 def _weakly(method: Callable) -> Callable:
-    """TensorFlow never lets go of a Python function in a graph; so it gets one that does not hold the reader.
+    """TensorFlow never lets go of a Python function in a graph; so it gets one that does not hold the files.
 
-    The reader lives as long as the data set, which its iterators hold.
+    They live as long as the data set, which its iterators hold.
     """
     reference = weakref.WeakMethod(method)
     return lambda *arguments: reference()(*arguments)
-
-
-def _losses(split: Split) -> dict[str, str]:
-    if id(split) not in _LOST:
-        _LOST[id(split)] = {}
-        weakref.finalize(split, _LOST.pop, id(split), None)
-    return _LOST[id(split)]
