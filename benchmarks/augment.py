@@ -17,7 +17,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from types import ModuleType
+
+try:  # before TensorFlow: the other way round the LLVM of one meets that of the other, and the process ends
+    import torch
+    from torchvision.transforms import v2
+except ImportError:
+    v2 = None
 
 import keras
 import numpy as np
@@ -121,24 +126,19 @@ def _layer(layer: Callable) -> Callable:
 
 def _torchvision() -> dict[str, Callable]:
     """The nine ops on a whole batch, and RandAugment picture by picture; nothing where it is not installed."""
-    try:
-        import torch
-        from torchvision.transforms import v2
-    except ImportError:
+    if v2 is None:
         return {}
     affine = v2.RandomAffine(15, (0.1, 0.1), (0.8, 1.2), (-10, 10, -10, 10), v2.InterpolationMode.BILINEAR)
     nine = v2.Compose([v2.RandomHorizontalFlip(), affine, v2.ColorJitter(0.2, 0.2, 0.2, 0.05)])
     rand_augment = v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR)
     return {
-        "torchvision v2, nine ops, one draw a batch": lambda images, step: nine(_torch(images, torch)),
-        "torchvision v2, nine ops": lambda images, step: torch.stack([nine(one) for one in _torch(images, torch)]),
-        "torchvision v2 RandAugment": lambda images, step: torch.stack(
-            [rand_augment(one) for one in _torch(images, torch)]
-        ),
+        "torchvision v2, nine ops, one draw a batch": lambda images, step: nine(_torch(images)),
+        "torchvision v2, nine ops": lambda images, step: torch.stack([nine(one) for one in _torch(images)]),
+        "torchvision v2 RandAugment": lambda images, step: torch.stack([rand_augment(one) for one in _torch(images)]),
     }
 
 
-def _torch(images: tf.Tensor, torch: ModuleType) -> object:
+def _torch(images: tf.Tensor) -> object:
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
 
 
