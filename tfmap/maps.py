@@ -46,7 +46,7 @@ def rotation(angle: Tensor, size: Size) -> Tensor:
 
 
 def quarter_turn(quarters: Tensor, size: Size) -> Tensor:
-    """Turn by `quarters` (0 to 3) times 90 degrees, counter-clockwise for the viewer, to the letter: no sine is rounded.
+    """Turn by `quarters` (0 to 3) times 90 degrees, counter-clockwise for the viewer; no sine is rounded.
 
     A picture that is no square is stretched to its own frame.
     """

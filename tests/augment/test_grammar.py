@@ -118,8 +118,8 @@ def test_color_is_short_for_four_ops():
         ),
         (
             "pick(flip, 3 + 4)",
-            "augment: cannot read '3 + 4' in \"pick(flip, 3 + 4)\" (op 1, augment.ops). Expected a name, or a name with "
-            'numbers: "flip", "rotate(degrees=15)".',
+            "augment: cannot read '3 + 4' in \"pick(flip, 3 + 4)\" (op 1, augment.ops). Expected a name, or a name "
+            'with numbers: "flip", "rotate(degrees=15)".',
         ),
         (
             "blend(flip, maybe(mixup))",

@@ -12,6 +12,7 @@ from tfmap.augment.draws import Draw
 
 SEED = (5, 9)
 SIDES = (40, 60)
+_QUARTERS = ((1, 0), (0, 1), (-1, 0), (0, -1))  # cosine and sine
 
 
 def drawn(op, count=600):
@@ -117,6 +118,36 @@ def test_mix_tosses_a_coin_between_the_two():
     assert abs(cut.mean() - 0.5) < 0.08
     blended = share[~cut].reshape((~cut).sum(), -1)
     np.testing.assert_array_equal(blended.min(axis=1), blended.max(axis=1))
+
+
+def test_turn90_copies_pixels_of_a_square_picture(batch):
+    square = batch["image"][:, :, :32]
+    new = np.asarray(augment.build("turn90")({"image": square}, SEED)["image"])
+    turns = [
+        next(k for k in range(4) if (new_one == np.rot90(image, k)).all())
+        for new_one, image in zip(new, square, strict=True)
+    ]
+    assert len(set(turns)) > 2
+    matrix = drawn("turn90")
+    share = [((matrix[:, 0, 0] == cos) & (np.sign(matrix[:, 1, 0]) == -sin)).mean() for cos, sin in _QUARTERS]
+    np.testing.assert_allclose(share, 0.25, atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("op", "entry", "most"),
+    [
+        ("shear_x(20, 5)", (1, 0), np.tan(np.radians(20))),
+        ("shear_y(20, 5)", (0, 1), np.tan(np.radians(20))),
+        ("shift_x(.25, .1)", (1, 2), 15),
+        ("shift_y(.25, .1)", (0, 2), 10),
+    ],
+)
+def test_ops_along_one_axis_leave_the_other_and_the_middle_out(op, entry, most):
+    matrix = drawn(op)
+    assert spread(matrix[:, *entry], -most, most)
+    assert np.abs(matrix[:, *entry]).min() > 0.2 * most
+    other = (1 - entry[0], 1 - entry[1] if entry[1] < 2 else 2)
+    assert not matrix[:, *other].any()
 
 
 @pytest.mark.parametrize("op", ["flip", "vflip", "rrc(.3)", "rotate(40)", "zoom(.5)", "shift(.3)", "shear(20)"])

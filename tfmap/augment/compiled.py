@@ -41,7 +41,7 @@ def for_each(active: Tensor | None, function: Callable[..., Tensor], state: Tens
     Returns:
         the new state.
     """
-    if keras.distribution.list_devices("gpu") or keras.distribution.list_devices("tpu"):
+    if any(not device.startswith("cpu") for device in keras.distribution.list_devices()):
         new = function(state, *tensors)
         return new if active is None else ops.where(ops.reshape(active, (-1, *[1] * (len(new.shape) - 1))), new, state)
     count = ops.shape(state)[0]
