@@ -10,6 +10,7 @@ from tfmap import augment
 from tfmap import batch as contract
 from tfmap.augment import targets
 from tfmap.augment.ops import OPS
+from tfmap.errors import InputError
 
 SEED = (3, 14)
 SIZE = (96, 128)
@@ -224,3 +225,26 @@ def test_the_input_is_left_alone():
     run("rotate(30)|erase(1)", batch)
     for key, value in before.items():
         np.testing.assert_array_equal(batch[key], value)
+
+
+def test_a_blend_of_warps_is_refused_where_something_lies_in_the_picture():
+    batch = scene(count=2)
+    text = (
+        r"augment: a blend with \w+ shows several versions of a picture at once, and 'boxes' cannot follow them all\. "
+        r"Leave it out for this batch, or blend colours alone\."
+    )
+    for ops in ("blend(rotate, hue)", "flip|maybe(.5, blend(erase))", "augmix"):
+        with pytest.raises(InputError, match=text):
+            run(ops, batch)
+    np.testing.assert_array_equal(run("blend(hue, grey)", batch)["boxes"], batch["boxes"])
+
+
+def test_who_takes_a_warp_moves_its_boxes_and_the_others_keep_theirs():
+    batch = scene()
+    new = run("maybe(.5, flip(1))|maybe(.5, elastic(.4))|pick(1, keep, erase(1, .1))", batch)
+    moved = (new["boxes"][:, 1] != batch["boxes"][:, 1]).any(axis=-1)
+    changed = (new["mask"] != batch["mask"]).any(axis=(1, 2))
+    assert 0 < moved.sum() < changed.sum() < COUNT
+    for box, mask in zip(new["boxes"][:, 1], new["mask"], strict=True):
+        if box.any():
+            np.testing.assert_allclose(box, extent(mask == 2), atol=1)
