@@ -11,6 +11,7 @@ Everything is a mapping. The files stand in the order in which data moves:
     tasks       what a map means            (classification)
     preview     Source + policy             -> a contact sheet of what training will see
     train       model + batches             -> trained model + run folder
+    profile     a config                    -> where the time of a training step goes
     evaluate    model or .tflite + data     -> metrics, confusion matrix, curves, worst mistakes
     tune        search space                -> best config + trial table
     compare     values of a setting         -> what each is worth, over several seeds
@@ -37,7 +38,7 @@ _FUNCTIONS = {
 }
 _STAGES = {
     *("datasets", "doctor", "prepare", "pipeline", "augment", "models", "tasks", "preview", "train", "evaluate"),
-    *("tune", "compare"),
+    *("profile", "tune", "compare"),
     *("compress", "export", "verify", "report", "predict", "demo"),
 }
 
