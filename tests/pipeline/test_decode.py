@@ -52,19 +52,30 @@ def test_png_is_what_pillow_reads(picture, mode):
     ("size", "shape"),
     [
         ((300, 400), (300, 400)),
-        ((151, 200), (300, 400)),
-        ((150, 200), (150, 200)),
-        ((76, 10), (150, 200)),
+        ((177, 200), (300, 400)),
+        ((176, 200), (150, 200)),
+        ((89, 10), (150, 200)),
         ((75, 100), (75, 100)),
         ((37, 50), (38, 50)),
         ((1, 1), (38, 50)),
         ((900, 900), (300, 400)),
     ],
 )
-def test_a_large_jpeg_is_decoded_smaller_but_not_below_the_target(picture, size, shape):
+def test_a_large_jpeg_is_decoded_smaller_but_not_far_below_the_target(picture, size, shape):
     image = decode.decode(encoded(picture), size=size, channels=3).image
     assert image.shape == (*shape, 3)
     assert difference(image, picture.resize(shape[::-1], Image.Resampling.BOX)) < 3
+
+
+def test_decoding_smaller_is_no_further_from_an_antialiased_resize(files):
+    whole, smaller = [], []
+    for file in files[:12]:
+        data, size = tf.io.read_file(str(file)), (107, 107)  # the shorter side, 192 at most, comes out at 96 or less
+        ideal = Image.open(file).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        image = decode.decode(data, size=size, channels=3).image
+        whole.append(difference(tf.image.resize(tf.io.decode_jpeg(data, channels=3), size), ideal))
+        smaller.append(difference(tf.image.resize(image, size), ideal))
+    assert np.mean(smaller) <= np.mean(whole)
 
 
 @pytest.mark.parametrize("size", [(200, 100), (100, 50), (50, 25), (10, 10)])
@@ -75,8 +86,8 @@ def test_a_window_is_the_part_it_names(picture, format, size):
 
     image = decode.decode(encoded(picture, format), size=size, channels=3, window=window).image
     part = picture.crop((160, 80, 264, 280)).resize(image.shape[1::-1], Image.Resampling.BOX)
-    assert image.shape[0] >= size[0]
-    assert image.shape[1] >= size[1]
+    assert image.shape[0] >= 0.85 * size[0]
+    assert image.shape[1] >= 0.85 * size[1]
     assert difference(image, part) < 4
 
 

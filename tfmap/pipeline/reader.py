@@ -49,7 +49,7 @@ class Reader:
         self._split, self._size, self._channels, self._prepare = split, size, channels, prepare
         self._crop, self._seed = crop, seed
         self._boxes = None if split.boxes is None else annotations.BoxTable(split.boxes, max_boxes)
-        self._files = Files(split, channels, size if crop is None else None)
+        self._files = Files(split, channels, decode.least(size) if crop is None else None)
         with tf.device("CPU:0"):
             self._odd = tf.constant(split.odd)
             if split.kind != "record":
