@@ -13,9 +13,9 @@ Size = tuple[int, int]
 # What libjpeg can shrink by while it decodes. Its other settings stay as they are: on 512x384 JPEG, in one process,
 # INTEGER_FAST is no faster than the default (699 and 699 us) and plain upscaling slower (784 us).
 _RATIOS = (1, 2, 4, 8)
-# A side may fall so far below the target and be enlarged again. libjpeg averages where a bilinear resize skips pixels: at
-# this limit (512x384 at a half, for 224x224) pictures are nearer to Pillow's antialiased resize (1.93 of 255 on average
-# over 100 photographs) than those that are decoded whole (2.07), and cost two thirds.
+# A side may fall so far below the target and be enlarged again. libjpeg averages where a bilinear resize skips pixels:
+# at this limit (512x384 at a half, for 224x224) pictures are nearer to Pillow's antialiased resize (1.93 of 255 on
+# average over 100 photographs) than those that are decoded whole (2.07), and cost two thirds.
 _LEAST = 0.85
 
 
