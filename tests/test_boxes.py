@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tfmap import boxes
@@ -80,9 +80,10 @@ def test_formats_are_those_of_their_data_sets(name, numbers):
 
 @quick
 @given(whole_boxes(), st.integers(1, 5))
+@example(np.array([[0, 13, 0, 13]], "float32"), 5)
 def test_the_box_around_its_outline_is_the_box(a, steps):
     outline = np.asarray(boxes.outline(a[None], steps))
-    assert outline.shape == (1, 3, 4 * steps, 2)
+    assert outline.shape == (1, len(a), 4 * steps, 2)
     np.testing.assert_array_equal(boxes.around(outline)[0], a)
     y, x = outline[0][..., 0], outline[0][..., 1]
     on_edges = [(y == a[:, k, None]) | (x == a[:, k + 1, None]) for k in (0, 2)]

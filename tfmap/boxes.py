@@ -92,8 +92,11 @@ def outline(boxes: Tensor, steps: int = 1) -> Tensor:
     down = ops.concatenate([zero, along, one, 1.0 - along])
     right = ops.concatenate([along, one, 1.0 - along, zero])
     top, left, bottom, right_edge = (boxes[..., k : k + 1] for k in range(4))
-    # a weighted mean, not a step from one edge, so that the corners are the box's own numbers
-    return ops.stack([top * (1 - down) + bottom * down, left * (1 - right) + right_edge * right], axis=-1)
+    # a weighted mean, not a step from one edge, so that the corners are the box's own numbers; rounded, it may lie a
+    # last digit beyond them
+    y = ops.clip(top * (1 - down) + bottom * down, top, bottom)
+    x = ops.clip(left * (1 - right) + right_edge * right, left, right_edge)
+    return ops.stack([y, x], axis=-1)
 
 
 def around(points: Tensor) -> Tensor:
