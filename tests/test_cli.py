@@ -73,6 +73,23 @@ def test_nothing_heavy_is_imported_before_a_stage_runs(code):
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+@pytest.mark.parametrize(("stage", "argv"), [("doctor", "['{}', 'out={}/d']"), ("prepare", "['{}', '{}/shards']")])
+def test_looking_at_data_needs_no_tensorflow(stage, argv, tmp_path):
+    arguments = argv.format("sample:trash", tmp_path)
+    code = f"try:\n    cli.main('{stage}', {arguments})\nfinally:\n    print('tensorflow' in sys.modules)"
+    done = python("-c", f"import sys; from tfmap import cli\n{code}")
+    assert (done.stdout.splitlines()[-1], done.returncode) == ("False", 0)
+
+
+@pytest.mark.parametrize(
+    ("datasets", "doctor"),
+    [({"source": "tfds:beans"}, {}), ({"source": "a", "format": "tfds"}, {}), ({"source": "a"}, {"model": "runs/a"})],
+)
+def test_a_source_or_model_that_needs_tensorflow_gets_it(datasets, doctor):
+    assert cli._needs_tensorflow("doctor", {"datasets": datasets, "doctor": doctor})
+    assert cli._needs_tensorflow("train", {"datasets": {"source": "a"}, "doctor": {}})
+
+
 @pytest.mark.parametrize("argv", [["-m", "tfmap"], ["-m", "tfmap", "--help"]])
 def test_the_package_prints_its_stages(argv):
     done = python(*argv)

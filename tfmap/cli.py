@@ -63,7 +63,8 @@ def _run(stage: str, argv: list[str]) -> None:
     name = f"tfmap {stage}"
     try:
         config, run = _read(stage, argv)
-        _import_quietly()
+        if _needs_tensorflow(stage, config):
+            _import_quietly()
         importlib.import_module(f"tfmap.{stage}").command(config, run)
     except KeyboardInterrupt:
         _fail(name, f"interrupted. To go on: python -m tfmap.{stage} {shlex.join(argv)}", "stopped", 130)
@@ -221,6 +222,14 @@ def _refuse_options(stage: str, argv: list[str]) -> None:
     options = [a for a in argv if a.startswith("-")]
     if options:
         raise InputError(f"unknown option {options[0]!r}; settings are written section.key=value. {usage(stage)}")
+
+
+def _needs_tensorflow(stage: str, config: dict[str, Any]) -> bool:
+    """Two stages do without it, unless their source or a model asks for it."""
+    if stage not in ("doctor", "prepare"):
+        return True
+    data = config["datasets"]
+    return data["source"].startswith("tfds:") or data.get("format") == "tfds" or "model" in config["doctor"]
 
 
 def _import_quietly() -> None:
