@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from tfmap.report import pictures
-from tfmap.source import Split
+from tfmap.source import RECORD, Split
 
 CONFIG = {"task": "classification", "seed": 0, "pipeline": {"batch_size": 32}, "augment": {}}
 SHAPE = (48, 48, 3)
@@ -40,8 +40,11 @@ def test_thumbnails_find_pictures_by_id_in_any_storage(photos, tmp_path):
         "path": np.array(paths, object),
         "encoded": np.array([Path(path).read_bytes() for path in paths], object),
     }
+    shard, lengths = tmp_path / "shard", [len(data) for data in stored["encoded"]]
+    shard.write_bytes(b"".join(stored["encoded"]))
+    stored["record"] = np.array([(0, sum(lengths[:at]), lengths[at]) for at in range(3)], RECORD)
     for kind, values in stored.items():
-        split = Split(kind, values, np.zeros(3, "int32"), ids, np.zeros(3, bool))
+        split = Split(kind, values, np.zeros(3, "int32"), ids, np.zeros(3, bool), shards=(str(shard),))
         found = pictures.thumbnails([split], ["c", "a", "unknown"])
         assert sorted(found) == ["a", "c"]
         assert np.abs(opened(found["c"]) - images[2]).mean() < 6

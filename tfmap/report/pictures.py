@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from tfmap.datasets.records import read_bytes
 from tfmap.sheets import label
 from tfmap.source import Split
 
@@ -83,10 +84,11 @@ def thumbnails(splits: Iterable[Split], ids: Iterable[str]) -> dict[str, str]:
 
 def _thumbnail(split: Split, index: int) -> str | None:
     value = split.images[index]
+    if split.kind == "pixels":
+        return jpeg(value)
     try:
-        if split.kind == "pixels":
-            return jpeg(value)
-        with Image.open(value if split.kind == "path" else io.BytesIO(value)) as image:
+        encoded = read_bytes(split.shards, value) if split.kind == "record" else value
+        with Image.open(value if split.kind == "path" else io.BytesIO(encoded)) as image:
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
             return _encode(ImageOps.exif_transpose(image))
     except OSError:
