@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfmap.checked import checked
 from tfmap.errors import InputError
+from tfmap.progress import shown
 
 if TYPE_CHECKING:
     import keras
@@ -60,12 +60,11 @@ def predict(
     data = pipelines.batches(split, **_shape(model), prepare=tasks.get(task).prepare, **settings)
     call = model.predict_on_batch if hasattr(model, "predict_on_batch") else model.predict
     rows = []
-    with _bar(-(-len(split) // batch_size), progress) as step, pipelines.clear_errors():
-        for batch in data:
+    with pipelines.clear_errors():
+        for batch in shown(data, -(-len(split) // batch_size), "Predicting", worth=progress):
             # The last batch is filled up with black pictures.
             real = len(split) - batch_size * len(rows)
             rows.append(np.asarray(call(batch["image"].numpy()), np.float32)[:real])
-            step()
     _check_read(split, pipelines.lost(split))
     return np.concatenate(rows)
 
@@ -111,19 +110,6 @@ def _shape(model: keras.Model | LiteModel) -> dict[str, Any]:
             "Build it with an input_shape such as (224, 224, 3)."
         )
     return {"size": (int(height), int(width)), "channels": int(channels)}
-
-
-@contextmanager
-def _bar(total: int, shown: bool) -> Iterable[Any]:
-    """A progress bar with the time left; yields the function that moves it by one batch."""
-    from rich import progress as rich
-    from rich.console import Console
-
-    console, clocks = Console(), (rich.TimeElapsedColumn(), rich.TimeRemainingColumn())
-    columns = (rich.TextColumn("predict"), rich.BarColumn(), rich.MofNCompleteColumn(), *clocks)
-    with rich.Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bars:
-        bar = bars.add_task("predict", total=total)
-        yield lambda: bars.advance(bar)
 
 
 @checked("evaluate")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -129,6 +130,6 @@ def test_a_reason_is_one_line(monkeypatch):
 def test_progress_is_shown_on_a_terminal_for_many_files(own_cache_folder, glass, monkeypatch, capsys):
     monkeypatch.setattr(scan, "_SHOW_FROM", 3)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(scan.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert len(scan.scan(listing([str(path) for path in glass[:4]]), "x")) == 4
     assert "Looking at every picture once" in capsys.readouterr().err

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -120,6 +121,6 @@ def test_a_cache_goes_with_its_split(files, path_split):
 def test_progress_is_shown_on_a_terminal_for_many_pictures(split, monkeypatch, capsys):
     monkeypatch.setattr(cache, "_SHOW_FROM", 3)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(cache.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     read(split, "memory")
     assert "Preparing every picture once" in capsys.readouterr().err

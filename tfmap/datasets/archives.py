@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import IO
 
 from tfmap import caches
-from tfmap.datasets.progress import bar
 from tfmap.datasets.scan import digest
 from tfmap.errors import InputError
+from tfmap.progress import bar
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 MOST_MEMBERS = 5_000_000

@@ -13,8 +13,8 @@ import fsspec
 
 from tfmap.datasets import archives, download
 from tfmap.datasets.download import Stamp
-from tfmap.datasets.progress import bar
 from tfmap.errors import InputError
+from tfmap.progress import bar
 from tfmap.runs import replacing
 
 _THREADS = 8  # files fetched at the same time: a store answers slowly, but many at once

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
 import tfmap
-from tfmap.datasets.progress import bar
 from tfmap.errors import InputError
+from tfmap.progress import bar
 from tfmap.runs import replacing
 
 T = TypeVar("T")

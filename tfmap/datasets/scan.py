@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,12 @@ from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import PIL
-from rich.console import Console
-from rich.progress import track
 
 from tfmap import caches, pixels
 from tfmap.datasets import records
 from tfmap.datasets.listing import Listing
 from tfmap.errors import InputError
+from tfmap.progress import shown
 from tfmap.runs import replacing
 
 _VERSION = f"3, Pillow {PIL.__version__}"  # another version may judge otherwise
@@ -235,20 +233,12 @@ def _save(source: str, kind: type, rows: dict[str, list]) -> None:
 
 
 def _run(judge_one: Callable[..., Any], items: Sequence | np.ndarray, workers: int | None) -> list[Any]:
-    verdicts: list[Any] = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for verdict in _shown(_in_blocks(pool, judge_one, items), len(items)):
-            verdicts.append(verdict)
-    return verdicts
+        judged, worth = _in_blocks(pool, judge_one, items), len(items) >= _SHOW_FROM
+        return list(shown(judged, len(items), "Looking at every picture once", worth=worth))
 
 
 def _in_blocks(pool: ThreadPoolExecutor, judge_one: Callable[..., Any], items: Sequence) -> Iterable[Any]:
     # pool.map queues all it is given: a million files would be a million waiting futures.
     for start in range(0, len(items), _BLOCK):
         yield from pool.map(judge_one, items[start : start + _BLOCK])
-
-
-def _shown(verdicts: Iterable[Any], count: int) -> Iterable[Any]:
-    if count < _SHOW_FROM or not sys.stderr.isatty():
-        return verdicts
-    return track(verdicts, "Looking at every picture once", count, console=Console(stderr=True))

@@ -14,7 +14,7 @@ from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings, near, pictures
 from tfmap.doctor.findings import Finding
 from tfmap.doctor.pictures import Edges
-from tfmap.doctor.progress import shown
+from tfmap.progress import shown
 
 # Of the 43 pairs of trashnet_256 whose hashes differ in at most 6 bits (equal files aside), 25 pass, and all 25 show
 # one object twice, looked at one by one; of the 18 that do not, 3 do, moved in between. The best false one has 0.69.

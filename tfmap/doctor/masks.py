@@ -12,7 +12,7 @@ from tfmap.datasets.settle import MASK_SIZE, MASK_VALUE
 from tfmap.datasets.survey import Survey
 from tfmap.doctor import findings
 from tfmap.doctor.findings import Finding, Kind
-from tfmap.doctor.progress import shown
+from tfmap.progress import shown
 
 IGNORED = 255
 _BLOCK = 1024  # masks handed to the threads at a time

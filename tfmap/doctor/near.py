@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tfmap.doctor.progress import shown
+from tfmap.progress import shown
 
 BITS = 64
 LARGEST_DISTANCE = 16  # random hashes start to agree there: 1 pair of 24,000

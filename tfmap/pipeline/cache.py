@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import track
 
 from tfmap import caches
 from tfmap.pipeline.annotations import BLANK
 from tfmap.pipeline.reader import Reader
+from tfmap.progress import shown
 from tfmap.runs import replacing
 from tfmap.source import Split
 
@@ -134,18 +132,16 @@ def _fill(pictures: dict[str, np.ndarray], reader: Reader, workers: int | None) 
         return tf.where(rows < count, rows, -1), tf.constant(0, tf.int64)
 
     blocks = reader(tf.data.Dataset.range(0, count, _BLOCK).map(block), workers).prefetch(2)
-    for start, (_, made, ok) in zip(_shown(range(0, count, _BLOCK), count), blocks, strict=True):
+    starts = range(0, count, _BLOCK)
+    passing = shown(
+        zip(starts, blocks, strict=True), len(starts), "Preparing every picture once", worth=count >= _SHOW_FROM
+    )
+    for start, (_, made, ok) in passing:
         size = min(_BLOCK, count - start)
         for key, array in pictures.items():
             array[start : start + size] = made[key].numpy()[:size]
         fine[start : start + size] = ok.numpy()[:size]
     return fine
-
-
-def _shown(starts: range, count: int) -> range:
-    if count < _SHOW_FROM or not sys.stderr.isatty():
-        return starts
-    return track(starts, "Preparing every picture once", console=Console(stderr=True))
 
 
 def _folder(split: Split, key: tuple) -> Path:

@@ -138,7 +138,7 @@ def _make(
 
 
 def _shown(made: Iterator[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:
-    from tfmap.datasets.progress import bar
+    from tfmap.progress import bar
 
     done = 0
     with bar("Writing shards", total) as show:

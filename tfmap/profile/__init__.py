@@ -36,10 +36,12 @@ def profile(config: dict, *, steps: int = 20) -> dict[str, Any]:
         raise InputError(f"profile.steps must be at least 1, received {steps}. 20 is usual.")
     from tfmap.profile import advice
     from tfmap.profile.training import Training
+    from tfmap.progress import shown
 
     training = Training(config, steps)
-    size, before, behind = training.batch_size, training.input_parts(), training.compute_parts()
-    ms = {"input": training.input_ms(), "compute": sum(behind.values()), "step": training.step_ms()}
+    measures = (training.input_parts, training.compute_parts, training.input_ms, training.step_ms)
+    before, behind, input_ms, step_ms = [measure() for measure in shown(measures, len(measures), "Profiling")]
+    size, ms = training.batch_size, {"input": input_ms, "compute": sum(behind.values()), "step": step_ms}
     found = {
         "parts": _parts(before, size) | _parts(behind, size),
         **{f"{name}_ms": value for name, value in ms.items()},
