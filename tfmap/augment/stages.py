@@ -8,6 +8,7 @@ sends every value to itself, their own pixels. The warp and `erase` also move wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from keras import ops
@@ -49,7 +50,8 @@ def touched(
     Returns:
         dict: the same keys; "image" as planes.
     """
-    made = _warped(batch, warp_of(steps, draw), point_pairs)
+    moving = [step for step in steps if step.call.kind in GEOMETRY]
+    made = _warped(batch, warp_of(moving, draw), any_of(moving), point_pairs)
     for kind, stage in STAGES.items():
         if mine := of(kind, steps):
             made["image"] = stage(made["image"], mine, draw)
@@ -58,9 +60,8 @@ def touched(
     return made
 
 
-def warp_of(steps: list[Step], draw: Draw) -> Warp | None:
-    """The coordinate maps of all steps as one, and their bend; None where no step moves anything."""
-    moving = [step for step in steps if step.call.kind in GEOMETRY]
+def warp_of(moving: list[Step], draw: Draw) -> Warp | None:
+    """The coordinate maps of all steps of geometry as one, and their bend; None without any."""
     bends = of("bend", moving)
     if len(bends) > 1:
         raise InputError("augment: elastic may stand once in a policy, and in no pick of more than one.")
@@ -75,14 +76,27 @@ def warp_of(steps: list[Step], draw: Draw) -> Warp | None:
     return Warp(matrix, draw.size, bool(of("projective", moving)), bend) if moving else None
 
 
-def _warped(batch: Mapping[str, Any], warp: Warp | None, point_pairs: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _warped(
+    batch: Mapping[str, Any], warp: Warp | None, active: Tensor | None, point_pairs: Sequence[tuple[int, int]]
+) -> dict[str, Any]:
     """The one warp, of the pixels and of everything that lies in the picture."""
     image = batch["image"]
     if warp is None:
         return {**batch, "image": pixels.planes(image)}
-    sources = warp.sources()
-    planes = pixels.warp(image, sources, GREY if {"boxes", "points"} & set(batch) else None)
+    sources, border = warp.sources(), GREY if {"boxes", "points"} & set(batch) else None
+    planes = pixels.warp(image, sources, border) if active is None else _some_warped(image, warp, active, border)
     return {**batch, **targets.warped(batch, warp, sources, point_pairs), "image": planes}
+
+
+def _some_warped(image: Tensor, warp: Warp, active: Tensor, border: float | None) -> Planes:
+    """The planes of all pictures, of which only some are moved: 3 of 5 by RandAugment, 1 of 3 by TrivialAugment."""
+    bend = () if warp.bend is None else (warp.bend.control,)
+
+    def moved(_: Tensor, image: Tensor, matrix: Tensor, *control: Tensor) -> Tensor:
+        part = replace(warp, matrix=matrix, bend=Bend(*control) if control else None)
+        return ops.stack(pixels.warp(image, part.sources(), border), axis=1)
+
+    return _unstacked(for_each(active, moved, ops.stack(pixels.planes(image), axis=1), image, warp.matrix, *bend))
 
 
 def colour(planes: Planes, steps: list[Step], draw: Draw) -> Planes:
@@ -100,7 +114,11 @@ def tone(planes: Planes, steps: list[Step], draw: Draw) -> Planes:
     counts = tones.histogram(stacked, any_of(follow)) if follow else None
     table = tones.identity(draw.count, len(planes))
     for step in steps:
-        table = step.where_active(tones.TONES[step.call.name](table, counts, step.drawn(draw)), table)
+        function, strength = tones.TONES[step.call.name], step.drawn(draw)
+        if step.call.name == "equalise":  # compares every level with every other
+            table = for_each(step.active, function, table, counts, strength)
+        else:
+            table = step.where_active(function(table, counts, strength), table)
     # float pictures are rounded for the table: not those that take no step
     return _unstacked(for_each(any_of(steps), tones.look_up, stacked, table))
 
@@ -154,8 +172,8 @@ STAGES: dict[str, Callable[[Planes, list[Step], Draw], Planes]] = {
 
 
 def any_of(steps: list[Step]) -> Tensor | None:
-    """bool (B,), the pictures that take at least one of the steps; None is all of them."""
-    if any(step.active is None for step in steps):
+    """bool (B,), the pictures that take at least one of the steps; None where all of them do, or there is no step."""
+    if not steps or any(step.active is None for step in steps):
         return None
     return ops.any(ops.stack([step.active for step in steps]), axis=0)
 
