@@ -69,7 +69,7 @@ def main(folder: str, count: str = "20") -> None:
                     way(out)
                     best[name] = min(best[name], time.perf_counter() - start)
     rows = [{"way": name, "pictures": pictures, "pictures/s": pictures / seconds} for name, seconds in best.items()]
-    results.write("doctor", "Every picture once", rows, folder=folder)
+    results.write("doctor", "Every picture once", rows, folder=Path(folder).name)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def draw(rows: Sequence[dict[str, Any]], summary: Sequence[dict[str, Any]], key:
         key: the config key that was compared.
         path: file to write.
     """
-    names = [textwrap.fill(as_yaml(about["value"]), 34, break_on_hyphens=False) for about in summary]
+    names = [_wrapped(as_yaml(about["value"])) for about in summary]
     lines = sum(name.count("\n") + 2 for name in names)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(11, 1.2 + 0.22 * lines), layout="constrained", dpi=120)
@@ -47,3 +47,13 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], summary: Sequence[dict[st
         axes.plot([100 * about[number]["mean"]] * 2, [place - 0.3, place + 0.3], color="#d55e00", linewidth=2)
     axes.grid(axis="x", color="#e6e6e6")
     axes.set_axisbelow(True)
+
+
+def _wrapped(text: str, width: int = 34) -> str:
+    """The text in lines; broken behind a bar, a comma or a space."""
+    lines = [""]
+    for piece in re.split(r"(?<=[|, ])", text):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
