@@ -98,6 +98,14 @@ def test_the_package_prints_its_stages(argv):
         assert f"  {name:9} {stage.takes}" in done.stdout
 
 
+def test_compress_with_a_budget_is_shrink():
+    argv = ["runs/a", "budget=0.5", "compress.epochs=2", "optimise=latency"]
+    wanted = ["runs/a", "shrink.budget=0.5", "compress.epochs=2", "shrink.optimise=latency"]
+    assert cli._budgeted("compress", argv) == ("shrink", wanted)
+    assert cli._budgeted("compress", argv[::2]) == ("compress", argv[::2])
+    assert cli._budgeted("verify", argv) == ("verify", argv)
+
+
 def test_the_same_stage_in_two_ways():
     one, two = python("-m", "tfmap", "export", "--help"), python("-m", "tfmap.export", "--help")
     assert one.stdout == two.stdout

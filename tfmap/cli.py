@@ -60,6 +60,7 @@ def main(stage: str, argv: Sequence[str] | None = None) -> None:
 
 
 def _run(stage: str, argv: list[str]) -> None:
+    stage, argv = _budgeted(stage, argv)
     name = f"tfmap {stage}"
     try:
         config, run = _read(stage, argv)
@@ -72,6 +73,14 @@ def _run(stage: str, argv: list[str]) -> None:
         _fail(name, _one_line(error), "over budget", 1)
     except (InputError, OSError) as error:
         _fail(name, _one_line(error))
+
+
+def _budgeted(stage: str, argv: list[str]) -> tuple[str, list[str]]:
+    """`compress RUN budget=0.5 optimise=size` asks for whatever keeps the budget, which is what shrink finds."""
+    short = [text for text in argv if text.startswith(("budget=", "optimise=", "rungs="))]
+    if stage != "compress" or not short:
+        return stage, argv
+    return "shrink", [f"shrink.{text}" if text in short else text for text in argv]
 
 
 def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:

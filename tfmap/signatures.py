@@ -35,6 +35,7 @@ SECTIONS = {
     "compress": ("tfmap.compress", "compress"),
     "export": ("tfmap.export", "tflite"),
     "verify": ("tfmap.verify", "verify"),
+    "shrink": ("tfmap.shrink", "shrink"),
 }
 
 # Arguments of simple types that one stage hands to the next, so nobody sets them in a config.
@@ -52,6 +53,7 @@ _FILLED = {
     "compress": {"task", "augment", "pipeline", "seed"},
     "export": {"task", "seed"},
     "verify": {"task"},
+    "shrink": {"config"},
 }
 _NAMES = {kind.__name__: kind for kind in (str, int, float, bool, list, tuple, dict)} | {"Literal": Literal}
 REQUIRED = object()

@@ -49,6 +49,12 @@ STAGES = {
     "compress": Stage("a run's model -> a smaller model", RUN, ("compress",), (*_DATA, "augment")),
     "export": Stage("a run's model -> model.tflite with labels and metadata", RUN, ("export",), _DATA),
     "verify": Stage("model.tflite against the model, in the real runtime", RUN, ("verify",), _DATA),
+    "shrink": Stage(
+        "a run's model -> the smallest file that keeps a stated accuracy",
+        RUN,
+        ("shrink",),
+        (*_DATA, "augment", "compress", "export", "verify"),
+    ),
     "report": Stage("a run folder -> report.html", "RUN"),
     "predict": Stage("pictures -> their top_k most probable classes", "MODEL PICTURE... [top_k=3]"),
     "demo": Stage("the whole flow, offline, on the embedded sample", "[section.key=value ...] [out=RUN]"),

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+from tfmap import cli, flatbuffer, shrink
+from tfmap.errors import InputError
+from tfmap.runs import Run
+from tfmap.shrink import ladder, search
+
+
+def call(capsys, *argv):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main("shrink", list(map(str, argv)))
+    return stopped.value.code, capsys.readouterr()
+
+
+def test_the_best_way_is_published_and_every_point_can_be_made_again(trained, capsys):
+    found = shrink.shrink(trained.path, budget=100, optimise="size", rungs=["int8", "prune50"])
+    assert [point["name"] for point in found["points"]] == ["int8", "prune50"]
+    assert found["best"] == min(found["points"], key=lambda point: point["gzip_bytes"])["name"] == "prune50"
+    published = trained.file("model.tflite").read_bytes()
+    assert published == (trained.file("shrink") / "prune50" / "model.tflite").read_bytes()
+    assert len(published) == found["points"][1]["bytes"]
+    assert trained.read_json("shrink.json") == found
+    assert trained.read_json("verify.json")["metric"]["budget"] == 100
+    with Image.open(trained.file("shrink.png")) as picture:
+        assert picture.width > 800
+    stage, folder = found["points"][1]["commands"][1].removeprefix("python -m tfmap.").split(" ", 1)
+    Run(folder).file("model.tflite").unlink()
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(stage, [folder])
+    assert stopped.value.code == 0
+    assert flatbuffer.read(Run(folder).file("model.tflite")).format == "int8"
+
+
+def test_a_way_is_measured_once_and_again_when_something_changes(trained, monkeypatch):
+    options = {"budget": 100, "rungs": ["int8"]}
+    first = shrink.shrink(trained.path, **options)
+    point = trained.file("shrink") / "int8" / "point.json"
+    marked = json.loads(point.read_text()) | {"gzip_bytes": 1}
+    point.write_text(json.dumps(marked))
+    assert shrink.shrink(trained.path, **options)["points"][0]["gzip_bytes"] == 1
+    again = shrink.shrink(trained.path, **{**options, "budget": 99})["points"][0]
+    assert again["gzip_bytes"] == first["points"][0]["gzip_bytes"]
+
+
+def test_a_stopped_search_goes_on(trained, monkeypatch):
+    def stop(run, config, rung, budget):
+        if rung.name == "prune50":
+            raise KeyboardInterrupt
+        return measure(run, config, rung, budget)
+
+    measure = search._measured
+    monkeypatch.setattr(search, "_measured", stop)
+    with pytest.raises(KeyboardInterrupt):
+        shrink.shrink(trained.path, budget=100, rungs=["int8", "prune50"])
+    assert not trained.has("shrink.json")
+    monkeypatch.setattr(search, "_measured", measure)
+    assert len(shrink.shrink(trained.path, budget=100, rungs=["int8", "prune50"])["points"]) == 2
+
+
+def test_over_budget_nothing_is_published(trained, capsys, monkeypatch):
+    monkeypatch.setattr(search, "_numbers", lambda measured: {**numbers(measured), "passed": False, "drop_points": 3.0})
+    code, said = call(capsys, trained.path, "shrink.rungs=[int8]", "shrink.budget=0.5")
+    assert code == 1
+    assert "none of 1 ways loses at most 0.5 points; the nearest loses 3.00" in said.err
+    assert not trained.has("model.tflite")
+    assert trained.read_json("shrink.json")["best"] is None
+
+
+numbers = search._numbers
+
+
+def test_the_command_prints_every_way(trained, capsys):
+    code, said = call(capsys, trained.path, "shrink.rungs=[int8]", "shrink.budget=100")
+    assert code == 0
+    assert f"int8: python -m tfmap.export {trained.file('shrink') / 'int8'}; python -m tfmap.verify" in said.out
+    assert "best, front" in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"budget": -1.0}, "shrink.budget must be 0 or more points of the task's metric, received -1.0."),
+        ({"rungs": ["int9"]}, "shrink.rungs: unknown way 'int9'. Known: int8, "),
+        ({"rungs": []}, "shrink.rungs is empty. Known: int8, "),
+        ({"optimise": "speed"}, "optimise must be size | latency | budget"),
+    ],
+)
+def test_settings_that_cannot_be(trained, options, text):
+    with pytest.raises(InputError) as error:
+        shrink.shrink(trained.path, **options)
+    assert text in str(error.value)
+
+
+def test_a_run_without_a_model(trained):
+    trained.file("model.keras").unlink()
+    with pytest.raises(FileNotFoundError, match="model.keras is missing. Run this stage first: python -m tfmap.train"):
+        shrink.shrink(trained.path)
+
+
+def test_which_ways_are_worth_a_try():
+    def tried(optimise, passing):
+        found = []
+        for rung in search._worth(ladder.RUNGS, found, optimise):
+            found.append({"name": rung.name, "passed": rung.name in passing})
+        return [point["name"] for point in found]
+
+    names = [rung.name for rung in ladder.RUNGS]
+    assert tried("budget", {"int8"}) == ["int8"]
+    assert tried("budget", {"qat"}) == ["int8", "qat"]
+    assert tried("size", ()) == tried("latency", ()) == names
+    assert tried("size", {"int8"}) == [rung.name for rung in ladder.RUNGS if "size" in rung.helps]
+
+
+def test_the_ladder_is_read_without_tensorflow():
+    assert all(rung.settings or rung.name == "int8" for rung in ladder.RUNGS)
+    assert "tfmap.shrink.ladder" in sys.modules

@@ -1,0 +1,59 @@
+"""The ways to a small file, from cheap to dear. Read without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfmap.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way.
+
+    Attributes:
+        name: of its folder.
+        recipe: of compress; empty where the trained model is exported as it is.
+        export: further keys of export.
+        helps: what it does better than the ways before it: accuracy, size, latency.
+    """
+
+    name: str
+    recipe: str = ""
+    export: dict[str, Any] = field(default_factory=dict)
+    helps: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> list[str]:
+        """What one would add on the command line."""
+        compress = [f"compress.recipe={self.recipe}"] if self.recipe else []
+        return compress + [f"export.{key}={value}" for key, value in self.export.items()]
+
+
+RUNGS = (
+    Rung("int8", helps=("accuracy", "size", "latency")),
+    Rung("qat", "qat", helps=("accuracy",)),
+    Rung("prune50", "prune(0.5)", helps=("size",)),
+    Rung("prune50_qat", "prune(0.5)|qat", helps=("size",)),
+    Rung("prune75_qat", "prune(0.75)|qat", helps=("size",)),
+)
+
+
+def chosen(names: Sequence[str] | None) -> tuple[Rung, ...]:
+    """The rungs of these names, all of them for None.
+
+    Raises:
+        InputError: an unknown name, or none at all.
+    """
+    if names is None:
+        return RUNGS
+    known = {rung.name: rung for rung in RUNGS}
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise InputError(f"shrink.rungs: unknown way {name!r}. Known: {', '.join(known)}.{hint}")
+    if not names:
+        raise InputError(f"shrink.rungs is empty. Known: {', '.join(known)}.")
+    return tuple(known[name] for name in names)

@@ -1,0 +1,151 @@
+"""Climbing the ladder: each way in a folder of its own, measured once, and the best one published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import yaml
+
+from tfmap.errors import OverBudget
+from tfmap.runs import Run, replacing
+from tfmap.shrink.ladder import Rung
+from tfmap.shrink.points import line
+
+# what a way leaves; the best one's go up into the run folder
+_PUBLISHED = (
+    "compressed.keras",
+    "compress.json",
+    "quantized.tflite",
+    "model.tflite",
+    "labels.txt",
+    "golden.npz",
+    "verify.json",
+)
+
+
+def climb(run: Run, config: Mapping[str, Any], rungs: Sequence[Rung], *, budget: float, optimise: str) -> list[dict]:
+    """Measure the ways that may still be better.
+
+    Args:
+        run: the run folder.
+        config: the sections that every way starts from.
+        rungs: the ways, from cheap to dear.
+        budget: in points of the task's metric.
+        optimise: size, latency or budget.
+
+    Returns:
+        list: a point per way that was measured.
+    """
+    from rich.console import Console
+
+    console, found = Console(soft_wrap=True, highlight=False), []
+    for number, rung in enumerate(_worth(rungs, found, optimise), start=1):
+        console.rule(f"{rung.name}, {number} of at most {len(rungs)}")
+        found.append(_measured(run, config, rung, budget))
+        console.print(line(found[-1]))
+    return found
+
+
+def _worth(rungs: Sequence[Rung], found: list[dict], optimise: str) -> Iterator[Rung]:
+    """The ways to try, given what was found when each one's turn comes."""
+    for rung in rungs:
+        kept = any(point["passed"] for point in found)
+        if kept and optimise == "budget":
+            return
+        if not kept or optimise in rung.helps:
+            yield rung
+
+
+def _measured(run: Run, config: Mapping[str, Any], rung: Rung, budget: float) -> dict[str, Any]:
+    """One way, as measured now or before."""
+    folder = Run(run.file("shrink") / rung.name)
+    wanted = _sections(config, rung, budget)
+    key = _key(run, wanted)
+    path = folder.path / "point.json"
+    if path.exists():
+        point = json.loads(path.read_text(encoding="utf-8"))
+        if point["key"] == key:
+            return point
+    shutil.rmtree(folder.path, ignore_errors=True)
+    _start(run, folder, wanted)
+    point = {"key": key, "name": rung.name, **_run_stages(folder, wanted, rung)}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(point, indent=2) + "\n", encoding="utf-8")
+    return point
+
+
+def _sections(config: Mapping[str, Any], rung: Rung, budget: float) -> dict[str, Any]:
+    """The config of one way."""
+    sections = {name: dict(config.get(name, {})) for name in ("datasets", "pipeline", "augment")}
+    compress = {**config.get("compress", {}), "recipe": rung.recipe} if rung.recipe else {}
+    export = {**config.get("export", {}), "format": "int8", **rung.export}
+    verify = {**config.get("verify", {}), "budget": budget}
+    about = {"task": config["task"], "seed": config.get("seed", 0)}
+    return {**about, **sections, "compress": compress, "export": export, "verify": verify}
+
+
+def _key(run: Run, wanted: Mapping[str, Any]) -> str:
+    mixed = hashlib.blake2b(run.need("model.keras").read_bytes(), digest_size=16)
+    mixed.update(json.dumps(wanted, sort_keys=True, default=str).encode())
+    return mixed.hexdigest()
+
+
+def _start(run: Run, folder: Run, wanted: Mapping[str, Any]) -> None:
+    """A run folder of its own: the model, and a config that the stages read when somebody repeats a command."""
+    folder.write_text("config.yaml", yaml.safe_dump({k: v for k, v in wanted.items() if v != {}}, sort_keys=False))
+    try:
+        os.link(run.file("model.keras"), folder.file("model.keras"))
+    except OSError:  # a file system without links
+        shutil.copyfile(run.file("model.keras"), folder.file("model.keras"))
+
+
+def _run_stages(folder: Run, wanted: Mapping[str, Any], rung: Rung) -> dict[str, Any]:
+    from tfmap import compress, export, verify
+
+    stages = {"compress": compress, "export": export, "verify": verify}
+    names = list(stages)[0 if rung.recipe else 1 :]
+    for name in names:
+        with suppress(OverBudget):  # which is an answer here
+            stages[name].command(dict(wanted), folder)
+    measured = folder.read_json("verify.json")
+    commands = [f"python -m tfmap.{name} {shlex.quote(str(folder.path))}" for name in names]
+    return {"commands": commands, "settings": rung.settings, **_numbers(measured)}
+
+
+def _numbers(measured: Mapping[str, Any]) -> dict[str, Any]:
+    metric, file = measured["metric"], measured["file"]
+    return {
+        "metric": {"name": metric["name"], "keras": metric["keras"], "file": metric["file"]},
+        "drop_points": metric["drop_points"],
+        "drop_error": metric.get("drop_error"),
+        "bytes": file["bytes"],
+        "gzip_bytes": file["gzip_bytes"],
+        "latency_ratio": measured["latency_ms"]["1"]["ratio"],
+        "passed": measured["passed"],
+        "failures": measured["failures"],
+    }
+
+
+def publish(run: Run, best: Mapping[str, Any] | None, result: Mapping[str, Any]) -> None:
+    """Write shrink.json and shrink.png, and copy the files of the best way into the run folder."""
+    from tfmap.shrink import plot
+
+    run.write_json("shrink.json", result)
+    with replacing(run.file("shrink.png")) as temporary:
+        plot.draw(result, temporary)
+    if best is None:
+        return
+    folder = Run(run.file("shrink") / best["name"])
+    for name in _PUBLISHED:
+        if folder.has(name):
+            with replacing(run.file(name)) as temporary:
+                shutil.copyfile(folder.file(name), temporary)
+        else:
+            run.file(name).unlink(missing_ok=True)
