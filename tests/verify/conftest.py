@@ -5,8 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfmap import flatbuffer
+from tfmap import export, flatbuffer
 from tfmap.export import metadata
+
+_CONVERTED = {}
+
+
+@pytest.fixture(autouse=True)
+def one_conversion_of_a_model(monkeypatch):
+    """verify converts a model to float32 each time; here the same few models are asked for again and again."""
+    convert = export.tflite
+
+    def once(model, **settings):
+        key = (id(model), *sorted(settings.items()))
+        if settings.get("format") != "float32":
+            return convert(model, **settings)
+        if key not in _CONVERTED:
+            _CONVERTED[key] = model, convert(model, **settings)  # the model too, so that its id stays its own
+        return _CONVERTED[key][1]
+
+    monkeypatch.setattr(export, "tflite", once)
 
 
 @pytest.fixture(scope="session")

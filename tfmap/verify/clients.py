@@ -38,7 +38,7 @@ def check(data: bytes, pictures: np.ndarray, classes: Sequence[str]) -> dict[str
     found = {"client": f"MediaPipe Tasks {mediapipe.__version__}", "pictures": len(pictures), "bound": BOUND}
     try:
         rows = classified(data, pictures)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError) as error:  # OSError: it finds no metadata
         reason = " ".join(str(error).split())
         return {**found, "difference": None, "findings": [f"MediaPipe Tasks refuses the file: {reason}"]}
     return {**found, **_compared(rows, LiteModel(data).predict(pictures), classes)}
@@ -74,7 +74,7 @@ def classified(data: bytes, pictures: np.ndarray) -> list[dict[str, float]]:
 
     Raises:
         ImportError: mediapipe is not installed.
-        RuntimeError or ValueError: MediaPipe refuses the file.
+        RuntimeError, ValueError or OSError: MediaPipe refuses the file.
     """
     mediapipe = _mediapipe()
     tasks = mediapipe.tasks
