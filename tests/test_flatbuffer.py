@@ -124,3 +124,10 @@ def test_four_bit_numbers_lie_two_in_a_byte(values):
     data = (padded[::2] & 15 | padded[1::2] << 4).view(np.uint8)
     tensor = Tensor("w", "int4", (len(values),), (0.5,), (0,), len(data), 0, data=data)
     np.testing.assert_array_equal(flatbuffer.array(tensor), np.float32(values) / 2)
+
+
+def test_scales_that_do_not_fit_give_no_values():
+    data = np.zeros(6, np.uint8)
+    for shape, axis in (((2, 3), 0), ((6,), 3)):
+        assert flatbuffer.array(Tensor("w", "int8", shape, (1.0,) * 3, (0,) * 3, 6, 0, axis=axis, data=data)) is None
+    assert flatbuffer.array(Tensor("w", "int8", (2, 3), (1.0,) * 3, (0,) * 3, 6, 0, axis=1, data=data)).shape == (2, 3)

@@ -69,3 +69,11 @@ def test_formats_are_told_by_activations_and_kernels():
     assert found("int8", "int4") == "int4"
     assert found("float32", "int4", ()) == "int4"
     assert found("float32", "int8", ()) == "dynamic"
+
+
+def test_the_16_bit_state_of_a_recurrent_layer_makes_no_16_bit_file():
+    assert _graph(_tensor("a"), _tensor("state", "int16"), _tensor("b")).format == "int8"
+
+
+def test_a_fused_name_has_a_short_form():
+    assert _tensor("net/relu;net/conv;net/bias").short == "net/relu"

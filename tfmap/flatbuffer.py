@@ -58,10 +58,10 @@ def array(tensor: Tensor) -> np.ndarray | None:
 
     Returns:
         float32 in the tensor's shape, dequantised; None where the tensor is computed, is packed in a sparse or
-        blockwise form, or holds no numbers.
+        blockwise form, holds no numbers, or has scales that do not fit its shape.
     """
     values = None if tensor.data is None else _numbers(tensor.data, tensor.dtype)
-    if values is None or values.size < math.prod(tensor.shape):
+    if values is None or values.size < math.prod(tensor.shape) or not _scales_fit(tensor):
         return None
     values = values[: math.prod(tensor.shape)].astype(np.float32).reshape(tensor.shape)
     if not tensor.scale:
@@ -69,6 +69,11 @@ def array(tensor: Tensor) -> np.ndarray | None:
     along = [-1 if axis == tensor.axis and len(tensor.scale) > 1 else 1 for axis in range(values.ndim)]
     scale, zero = np.float32(tensor.scale).reshape(along), np.float32(tensor.zero_point or 0).reshape(-1)
     return (values - (zero.reshape(along) if zero.size == scale.size else zero[0])) * scale
+
+
+def _scales_fit(tensor: Tensor) -> bool:
+    """Whether there is a scale for the whole tensor, for each place along its axis, or none."""
+    return len(tensor.scale) < 2 or tensor.shape[tensor.axis : tensor.axis + 1] == (len(tensor.scale),)
 
 
 def named_buffer(model: str | Path | bytes, name: str) -> bytes | None:

@@ -48,6 +48,11 @@ class Tensor:
         """Whether it is a kernel: constant, and of more than one dimension (a bias has one)."""
         return bool(self.nbytes) and len(self.shape) > 1
 
+    @property
+    def short(self) -> str:
+        """The name without those of the ops that a converter has fused into the one that gives it."""
+        return self.name.partition(";")[0]
+
     def describe(self) -> dict[str, Any]:
         """Plain values for JSON; a scale per channel is left out, being as long as a layer is wide."""
         single = len(self.scale) == 1
@@ -104,7 +109,7 @@ class Graph:
         if "int4" in kernels:
             return "int4"
         if self.stored:
-            return "int16x8" if "int16" in self.stored else "int8"
+            return "int8" if "int8" in self.stored or "uint8" in self.stored else "int16x8"
         return next((name for dtype, name in _WEIGHTS if dtype in kernels), "float32")
 
     def float_tensors(self) -> list[Tensor]:

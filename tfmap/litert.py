@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tfmap.errors import InputError
 
 WARM_UP, BLOCK = 5, 10  # calls: until caches are filled; of one model before the other has its turn
+LINE = 200  # characters of a reason that the runtime gives
 _FAST, _PLAIN = OpResolverType.BUILTIN, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
 
@@ -157,7 +158,8 @@ class LiteModel:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["no reason given"])[0]
+    line = (str(error).splitlines() or ["no reason given"])[0]
+    return line if len(line) <= LINE else f"{line[:LINE]}..."
 
 
 def turns_ms(models: Mapping[str, LiteModel], *, seconds: float = 1.0) -> dict[str, np.ndarray]:

@@ -90,3 +90,9 @@ def test_an_older_file_of_others_has_one_scale_a_kernel():
     (line,) = integers.findings(flatbuffer.read(REFERENCE / "automl_labeler_model.tflite"))
     assert line.startswith("CONV_2D MobilenetV2/Conv/Relu6, DEPTHWISE_CONV_2D ")
     assert line.endswith(" and 50 more: one scale for all channels of the kernel; each needs its own.")
+
+
+def test_the_op_that_gives_boxes_may_give_them_as_floats():
+    boxes = tensor("boxes", "float32", scale=())
+    ops = (("CONV_2D", (), False), ("TFLite_Detection_PostProcess", (), True))
+    assert integers.findings(chain(*ops, end=boxes)) == []

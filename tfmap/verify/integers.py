@@ -42,8 +42,9 @@ def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     found = [f"{len(tensors)} tensors inside the {graph.format} file are floating point, at {_names(ops)}."] * bool(ids)
     border = {id(tensor) for tensor in (*graph.inputs, *graph.outputs) if tensor.dtype in FLOATS}
     touching = {op.name for op in graph.ops if any(id(tensor) in border for tensor in (*op.inputs, *op.outputs))}
-    if touching - set(BORDER):
-        found.append(f"the {graph.format} file computes in floating point at its border, in {_names(touching)}.")
+    busy = touching - set(BORDER) - set(KNOWN)
+    if busy:
+        found.append(f"the {graph.format} file computes in floating point at its border, in {_names(busy)}.")
     return found
 
 
@@ -53,7 +54,7 @@ def _is_kept(op: Op, patterns: Sequence[str]) -> bool:
 
 def _scales(graph: Graph) -> list[str]:
     """Quantised tensors whose scales cannot be right."""
-    broken = [tensor.name for tensor in graph.tensors if not all(0 < scale < math.inf for scale in tensor.scale)]
+    broken = [tensor.short for tensor in graph.tensors if not all(0 < scale < math.inf for scale in tensor.scale)]
     coarse = [_label(op) for op in graph.ops if _is_coarse(op)]
     found = [f"{_some(broken)}: a scale is not a number above 0."] * bool(broken)
     if coarse:
@@ -77,13 +78,13 @@ def _foreign(graph: Graph) -> list[str]:
 
 def _unmoved(graph: Graph) -> list[str]:
     unmoved: list[Tensor] = graph.unmoved()
-    return [f"{_some([tensor.name for tensor in unmoved])}: an output that does not depend on the input."] * bool(
+    return [f"{_some([tensor.short for tensor in unmoved])}: an output that does not depend on the input."] * bool(
         unmoved
     )
 
 
 def _label(op: Op) -> str:
-    return f"{op.name} {op.outputs[0].name}" if op.outputs else op.name
+    return f"{op.name} {op.outputs[0].short}"
 
 
 def _names(names: Iterable[str]) -> str:

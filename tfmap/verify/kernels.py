@@ -65,7 +65,7 @@ def _row(op: Op, theirs: Tensor | None, ours: Tensor | None) -> dict[str, Any] |
     told = peak > np.maximum(STEPS * np.array(ours.scale or 0.0), 1e-6 * peak.max())
     lost = told & ~b.any(axis=1)
     return {
-        "name": f"{op.name} {op.outputs[0].name}",
+        "name": f"{op.name} {op.outputs[0].short}",
         "cosine": _cosine(a[~lost], b[~lost]),
         "lost": int(lost.sum()),
         "of": len(lost),

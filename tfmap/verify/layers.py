@@ -96,7 +96,7 @@ class Meter:
     def finding(self) -> str:
         """A line, where channels are stuck."""
         stuck, channels = self.stuck()
-        name = f"{self.op.name} {self.op.outputs[0].name}"
+        name = f"{self.op.name} {self.op.outputs[0].short}"
         text = f"{name}: {stuck} of {channels} channels say the same to every picture; the model's do not."
         return text if stuck else ""
 

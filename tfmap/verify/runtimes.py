@@ -9,9 +9,9 @@ import numpy as np
 from tfmap.litert import LiteModel, turns_ms
 
 THREADS = (1, 2, 4)
-# Largest difference of a score between kernels: float sums in another order; integers round halves otherwise, which
-# moves a deep network's scores by a few of its 256 steps.
-BOUND = {"float32": 1e-4, "float16": 1e-2}
+# Largest difference of a score between kernels. Floats are summed in another order; integers round halves otherwise,
+# which moved the scores of MobileNet files of others by up to 5 of 256 steps (benchmarks/results/reference_files.json).
+BOUND = {"float32": 1e-4, "float16": 1e-3}
 BOUND_INTEGER = 0.05
 
 
