@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tensorflow.lite.python import schema_py_generated as schema
 
 from tfmap import flatbuffer
 from tfmap.errors import InputError
+from tfmap.graph import Tensor
 from tfmap.litert import LiteModel
 
 REFERENCE = Path(__file__).parent / "data" / "tflite"
@@ -93,3 +96,38 @@ def test_a_file_that_points_outside_itself():
 def test_a_cut_file(lite_files, length):
     with pytest.raises(InputError, match="the model is a broken TFLite file: "):
         flatbuffer.read(lite_files["int8"][:length])
+
+
+def test_constants_are_read_as_the_interpreter_reads_them(lite_files):
+    from ai_edge_litert.interpreter import Interpreter
+
+    graph, found = flatbuffer.read(lite_files["int8"]), 0
+    interpreter = Interpreter(model_content=lite_files["int8"])
+    interpreter.allocate_tensors()
+    for tensor in graph.tensors:
+        if tensor.is_weight and tensor.dtype == "int8":
+            raw = interpreter.get_tensor(tensor.index).astype(np.float32)
+            along = [-1 if axis == tensor.axis else 1 for axis in range(raw.ndim)]
+            np.testing.assert_allclose(flatbuffer.array(tensor), raw * np.float32(tensor.scale).reshape(along))
+            found += 1
+    assert found == 6
+
+
+def test_a_computed_tensor_has_no_values(lite_files):
+    graph = flatbuffer.read(lite_files["int8"])
+    assert flatbuffer.array(graph.outputs[0]) is None
+
+
+@given(st.lists(st.integers(-8, 7), min_size=1, max_size=30))
+def test_four_bit_numbers_lie_two_in_a_byte(values):
+    padded = np.array([*values, *[0] * (len(values) % 2)], np.int8)
+    data = (padded[::2] & 15 | padded[1::2] << 4).view(np.uint8)
+    tensor = Tensor("w", "int4", (len(values),), (0.5,), (0,), len(data), 0, data=data)
+    np.testing.assert_array_equal(flatbuffer.array(tensor), np.float32(values) / 2)
+
+
+def test_scales_that_do_not_fit_give_no_values():
+    data = np.zeros(6, np.uint8)
+    for shape, axis in (((2, 3), 0), ((6,), 3)):
+        assert flatbuffer.array(Tensor("w", "int8", shape, (1.0,) * 3, (0,) * 3, 6, 0, axis=axis, data=data)) is None
+    assert flatbuffer.array(Tensor("w", "int8", (2, 3), (1.0,) * 3, (0,) * 3, 6, 0, axis=1, data=data)).shape == (2, 3)

@@ -50,3 +50,30 @@ def test_the_description_is_json(lite_files):
     assert found["input"]["scale"] == 1.0
     assert found["output"]["scale"] == 1 / 256
     assert found["ops"][-1]["op"] == "QUANTIZE"
+
+
+def test_an_output_that_no_input_reaches_is_named():
+    start, constant, a, b = (_tensor(name) for name in ("in", "constant", "a", "b"))
+    ops = (Op("RELU", (start, constant), (a,)), Op("NEG", (constant,), (b,)))
+    assert Graph(ops, (start,), (a, b)).unmoved() == [b]
+    assert Graph(ops, (start,), (a, start)).unmoved() == []
+
+
+def test_formats_are_told_by_activations_and_kernels():
+    def found(activation, kernel, scale=(0.5,)):
+        inside = [_tensor("a", activation, scale=scale), _tensor("b", activation, scale=scale)]
+        return _graph(*inside, weights=(_tensor("w", kernel, shape=(2, 5), nbytes=10),)).format
+
+    assert found("int8", "int8") == "int8"
+    assert found("int16", "int8") == "int16x8"
+    assert found("int8", "int4") == "int4"
+    assert found("float32", "int4", ()) == "int4"
+    assert found("float32", "int8", ()) == "dynamic"
+
+
+def test_the_16_bit_state_of_a_recurrent_layer_makes_no_16_bit_file():
+    assert _graph(_tensor("a"), _tensor("state", "int16"), _tensor("b")).format == "int8"
+
+
+def test_a_fused_name_has_a_short_form():
+    assert _tensor("net/relu;net/conv;net/bias").short == "net/relu"

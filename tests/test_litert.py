@@ -105,3 +105,39 @@ def test_quantise_keeps_to_the_range_and_leaves_plain_tensors_alone():
         plain = {"dtype": dtype, "quantization": (0.0, 0)}
         assert quantise(np.array([7.0]), plain).dtype == dtype
         np.testing.assert_array_equal(dequantise(np.array([7], dtype), plain), np.float32([7]))
+
+
+def test_the_built_in_kernels_answer_nearly_as_xnnpack_does(lite_files, photos):
+    fast, plain = (LiteModel(lite_files["float32"], xnnpack=on).predict(photos[0]) for on in (True, False))
+    np.testing.assert_allclose(fast, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_tensors_inside_are_those_that_the_answer_is_made_of(lite_files, photos, name):
+    from tfmap import flatbuffer
+
+    graph = flatbuffer.read(lite_files[name])
+    softmax = next(op for op in graph.ops if op.name == "SOFTMAX")
+    model = LiteModel(lite_files[name], keep=True)
+    logits, scores = model.inside(photos[0][:1], [softmax.inputs[0].index, softmax.outputs[0].index])
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(scores, expected, atol=1e-5 if name == "float32" else 1 / 256)
+    np.testing.assert_allclose(scores, model.predict(photos[0][:1]), atol=1e-6)
+
+
+def test_the_arena_holds_the_picture_and_what_is_made_of_it_but_no_weights(lite_files, photos):
+    model = LiteModel(lite_files["float32"], xnnpack=False)
+    picture, first = 48 * 48 * 3, 4 * 48 * 48 * 3  # the bytes of a photograph, and as floats
+    assert picture + first <= model.arena_bytes() < 12 * first
+    before = model.predict(photos[0][:2])
+    assert model.arena_bytes() == model.arena_bytes()
+    np.testing.assert_array_equal(model.predict(photos[0][:2]), before)  # looking at addresses holds nothing
+
+
+def test_times_come_in_turns(lite_files):
+    from tfmap.litert import BLOCK, turns_ms
+
+    times = turns_ms({name: LiteModel(lite_files[name]) for name in ("int8", "float32")}, seconds=0.02)
+    assert times["int8"].shape == times["float32"].shape
+    assert times["int8"].shape[1] == BLOCK
+    assert (times["int8"] > 0).all()

@@ -121,3 +121,12 @@ def test_a_classifier_of_others(photo, tmp_path):
     labels = metadata.read(REFERENCE / "automl_labeler_model.tflite").labels
     assert {item["label"] for item in row["classes"]} == set(labels)
     assert sum(item["score"] for item in row["classes"]) == pytest.approx(1, abs=0.02)
+
+
+def test_a_file_that_has_not_passed_is_not_taken_unasked(folder, tmp_path):
+    waiting = Run(tmp_path).candidate()
+    waiting.write_bytes("model.tflite", (folder / "model.tflite").read_bytes())
+    text = f"{tmp_path} holds no model.tflite that has passed. Verify the one that waits: python -m tfmap.verify "
+    with pytest.raises(FileNotFoundError, match=text):
+        predict.predict(tmp_path, [folder / "pictures"])
+    assert len(predict.predict(waiting.path, [folder / "pictures"])) == 7

@@ -174,3 +174,20 @@ def test_only_a_run_folder_is_existing(tmp_path):
         Run.existing(tmp_path)
     (tmp_path / "config.yaml").write_text("task: classification\n")
     assert Run.existing(tmp_path).has("config.yaml")
+
+
+def test_a_candidate_is_published_as_a_whole(tmp_path):
+    run = Run(tmp_path)
+    run.write_bytes("model.tflite", b"old")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "old").write_text("")
+    waiting = run.candidate()
+    waiting.write_bytes("model.tflite", b"new")
+    waiting.write_text("labels.txt", "a\n")
+    (waiting.path / "checkpoints").mkdir()
+    (waiting.path / "checkpoints" / "new").write_text("")
+    assert run.file("model.tflite").read_bytes() == b"old"
+    run.publish()
+    assert sorted(os.listdir(tmp_path)) == ["checkpoints", "labels.txt", "model.tflite"]
+    assert run.file("model.tflite").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "checkpoints") == ["new"]

@@ -121,9 +121,10 @@ def command(config: dict[str, Any], run: Run) -> None:
         verdict = error
     console = Console(highlight=False, soft_wrap=True)
     console.print(table(run.read_json("verify.json"), time.monotonic() - start))
-    console.print(f"Report: {run.file('report.html')}\nFor the phone: {run.file('model.tflite')}", markup=False)
+    console.print(f"Report: {run.file('report.html')}", markup=False)
     if verdict:
         raise verdict
+    console.print(f"For the phone: {run.file('model.tflite')}", markup=False)
 
 
 def table(found: dict[str, Any], seconds: float) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from tfmap.errors import InputError
 from tfmap.graph import Graph, Op, Tensor
 
 IDENTIFIER = b"TFL3"
+MEND = "It is cut, or points outside itself. Export it again, or fetch it again."
 _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 _OPS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+_BUILTIN = set(_OPS.values()) - {"CUSTOM"}
+_NUMBERS = ("int8", "uint8", "int16", "int32", "float16", "float32")
 _BROKEN = (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
 
@@ -43,7 +47,33 @@ def read(model: str | Path | bytes) -> Graph:
     try:
         return _graph(parsed)
     except _BROKEN as error:
-        raise InputError(f"{_name(model)} is a broken TFLite file: {error}") from error
+        raise InputError(f"{_name(model)} is a broken TFLite file: {error}. {MEND}") from error
+
+
+def array(tensor: Tensor) -> np.ndarray | None:
+    """The values of a constant tensor.
+
+    Args:
+        tensor: of a graph that `read` gave.
+
+    Returns:
+        float32 in the tensor's shape, dequantised; None where the tensor is computed, is packed in a sparse or
+        blockwise form, holds no numbers, or has scales that do not fit its shape.
+    """
+    values = None if tensor.data is None else _numbers(tensor.data, tensor.dtype)
+    if values is None or values.size < math.prod(tensor.shape) or not _scales_fit(tensor):
+        return None
+    values = values[: math.prod(tensor.shape)].astype(np.float32).reshape(tensor.shape)
+    if not tensor.scale:
+        return values
+    along = [-1 if axis == tensor.axis and len(tensor.scale) > 1 else 1 for axis in range(values.ndim)]
+    scale, zero = np.float32(tensor.scale).reshape(along), np.float32(tensor.zero_point or 0).reshape(-1)
+    return (values - (zero.reshape(along) if zero.size == scale.size else zero[0])) * scale
+
+
+def _scales_fit(tensor: Tensor) -> bool:
+    """Whether there is a scale for the whole tensor, for each place along its axis, or none."""
+    return len(tensor.scale) < 2 or tensor.shape[tensor.axis : tensor.axis + 1] == (len(tensor.scale),)
 
 
 def named_buffer(model: str | Path | bytes, name: str) -> bytes | None:
@@ -69,7 +99,12 @@ def with_named_buffer(model: bytes, name: str, data: bytes) -> bytes:
         parsed.buffers.append(schema.BufferT())
         parsed.metadata = [*(parsed.metadata or []), entry]
     parsed.buffers[entry.buffer].data = np.frombuffer(data, np.uint8)
-    builder = _AlignedBuilder(len(model) + len(data) + 4096)
+    return _packed(parsed, len(model) + len(data))
+
+
+def _packed(parsed: Any, size: int) -> bytes:
+    """A parsed model as a file; `size` is about what it will take."""
+    builder = _AlignedBuilder(size + 4096)
     builder.Finish(parsed.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
@@ -98,24 +133,34 @@ def _parse(model: str | Path | bytes) -> Any:
     try:
         return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(data), 0))
     except _BROKEN as error:
-        raise InputError(f"{_name(model)} is a broken TFLite file: {error}") from error
+        raise InputError(f"{_name(model)} is a broken TFLite file: {error}. {MEND}") from error
+
+
+def _numbers(data: np.ndarray, dtype: str) -> np.ndarray | None:
+    """Constant bytes as numbers in one row; 4-bit ones lie two in a byte, the first in the lower half."""
+    if dtype == "int4":
+        halves = np.stack([data & 15, data >> 4], axis=-1).reshape(-1).astype(np.int8)
+        return np.where(halves > 7, halves - 16, halves)
+    return np.frombuffer(bytes(data), dtype) if dtype in _NUMBERS else None
 
 
 def _graph(parsed: Any) -> Graph:
     names = [_op_name(code) for code in parsed.operatorCodes]
-    graphs = [_subgraph(subgraph, parsed.buffers, names) for subgraph in parsed.subgraphs]
+    graphs = [_subgraph(raw, parsed.buffers, names, main=not n) for n, raw in enumerate(parsed.subgraphs)]
     return Graph(tuple(op for graph in graphs for op in graph.ops), graphs[0].inputs, graphs[0].outputs)
 
 
-def _subgraph(subgraph: Any, buffers: list, names: list[str]) -> Graph:
-    tensors = [_tensor(tensor, buffers) for tensor in subgraph.tensors]
+def _subgraph(subgraph: Any, buffers: list, names: list[str], *, main: bool = True) -> Graph:
+    tensors = [_tensor(tensor, buffers, index if main else -1) for index, tensor in enumerate(subgraph.tensors)]
 
     def pick(indices: Any) -> tuple[Tensor, ...]:
         return tuple(tensors[i] for i in (indices if indices is not None else ()) if i >= 0)  # -1: an absent bias
 
-    operators = subgraph.operators or []
-    ops = tuple(Op(names[op.opcodeIndex], pick(op.inputs), pick(op.outputs)) for op in operators)
-    return Graph(ops, pick(subgraph.inputs), pick(subgraph.outputs))
+    def op(raw: Any) -> Op:
+        name = names[raw.opcodeIndex]
+        return Op(name, pick(raw.inputs), pick(raw.outputs), custom=name not in _BUILTIN)
+
+    return Graph(tuple(map(op, subgraph.operators or [])), pick(subgraph.inputs), pick(subgraph.outputs))
 
 
 def _op_name(code: Any) -> str:
@@ -125,7 +170,7 @@ def _op_name(code: Any) -> str:
     return _OPS[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
-def _tensor(tensor: Any, buffers: list) -> Tensor:
+def _tensor(tensor: Any, buffers: list, index: int) -> Tensor:
     quantised = tensor.quantization
     scale = () if quantised is None or quantised.scale is None else tuple(map(float, quantised.scale))
     zero = () if quantised is None or quantised.zeroPoint is None else tuple(map(int, quantised.zeroPoint))
@@ -138,11 +183,12 @@ def _tensor(tensor: Any, buffers: list) -> Tensor:
         zero_point=zero,
         nbytes=0 if data is None else len(data),
         zeros=_zeros(data, dtype, zero),
+        axis=0 if quantised is None else int(quantised.quantizedDimension),
+        index=index,
+        data=data,
     )
 
 
 def _zeros(data: np.ndarray | None, dtype: str, zero: tuple[int, ...]) -> int:
-    if data is None or dtype not in ("int8", "uint8", "int16", "int32", "float16", "float32"):
-        return 0
-    values = np.frombuffer(bytes(data), dtype)
-    return int(np.count_nonzero(values == (zero[0] if len(zero) == 1 else 0)))
+    values = None if data is None else _numbers(data, dtype)
+    return 0 if values is None else int(np.count_nonzero(values == (zero[0] if len(zero) == 1 else 0)))

@@ -7,10 +7,11 @@ in the file, and a phone without that delegate will meet it. So these are read f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+BORDER = ("QUANTIZE", "DEQUANTIZE", "CAST")  # ops between the integers of a file and floats
 _WEIGHTS = (("int8", "dynamic"), ("float16", "float16"))  # dtype of kernels -> format, where activations are float
 
 
@@ -26,6 +27,9 @@ class Tensor:
         zero_point: as `scale`.
         nbytes: size of its constant data; 0 where the tensor is computed.
         zeros: how many of its constant values are zero.
+        axis: the dimension that several scales run along.
+        index: its number in the interpreter; -1 in a graph that the main one calls.
+        data: uint8 array of its constant bytes, None where the tensor is computed; `flatbuffer.array` reads them.
     """
 
     name: str
@@ -35,11 +39,19 @@ class Tensor:
     zero_point: tuple[int, ...]
     nbytes: int
     zeros: int
+    axis: int = 0
+    index: int = -1
+    data: Any = field(default=None, repr=False, compare=False)
 
     @property
     def is_weight(self) -> bool:
         """Whether it is a kernel: constant, and of more than one dimension (a bias has one)."""
         return bool(self.nbytes) and len(self.shape) > 1
+
+    @property
+    def short(self) -> str:
+        """The name without those of the ops that a converter has fused into the one that gives it."""
+        return self.name.partition(";")[0]
 
     def describe(self) -> dict[str, Any]:
         """Plain values for JSON; a scale per channel is left out, being as long as a layer is wide."""
@@ -55,11 +67,19 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """One operation: its name, and the tensors that it reads and writes."""
+    """One operation.
+
+    Attributes:
+        name: such as "CONV_2D".
+        inputs: tensors that it reads.
+        outputs: tensors that it writes.
+        custom: whether no runtime has it built in: somebody has to link it into the app.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    custom: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,13 +96,20 @@ class Graph:
         return list({id(tensor): tensor for op in self.ops for tensor in (*op.inputs, *op.outputs)}.values())
 
     @property
-    def format(self) -> str:
-        """What `export.format` made it: int8 where activations are quantised, else by the dtype of the kernels."""
+    def stored(self) -> set[str]:
+        """The dtypes in which it keeps quantised activations; empty where it computes in floating point."""
         border = {id(tensor) for tensor in (*self.inputs, *self.outputs)}
         inside = [tensor for tensor in self.tensors if not tensor.nbytes and id(tensor) not in border]
-        if any(tensor.scale for tensor in inside):
-            return "int8"
+        return {tensor.dtype for tensor in inside if tensor.scale}
+
+    @property
+    def format(self) -> str:
+        """What `export.format` made it, by the dtypes of its kernels and of its activations."""
         kernels = {tensor.dtype for tensor in self.tensors if tensor.is_weight}
+        if "int4" in kernels:
+            return "int4"
+        if self.stored:
+            return "int8" if "int8" in self.stored or "uint8" in self.stored else "int16x8"
         return next((name for dtype, name in _WEIGHTS if dtype in kernels), "float32")
 
     def float_tensors(self) -> list[Tensor]:
@@ -97,6 +124,14 @@ class Graph:
         """Ops that read or write a tensor inside the graph that holds floating point."""
         floats = {id(tensor) for tensor in self.float_tensors()}
         return [op for op in self.ops if any(id(tensor) in floats for tensor in (*op.inputs, *op.outputs))]
+
+    def unmoved(self) -> list[Tensor]:
+        """Outputs that no input reaches: they answer the same whatever they are asked."""
+        moved = {id(tensor) for tensor in self.inputs}
+        for op in self.ops:
+            if any(id(tensor) in moved for tensor in op.inputs):
+                moved |= {id(tensor) for tensor in op.outputs}
+        return [tensor for tensor in self.outputs if id(tensor) not in moved]
 
     def describe(self) -> dict[str, Any]:
         """The graph as plain values for JSON: format, input, output, ops, float tensors and ops, sparsity."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfmap.errors import InputError
 
 WARM_UP, BLOCK = 5, 10  # calls: until caches are filled; of one model before the other has its turn
+LINE = 200  # characters of a reason that the runtime gives
+_FAST, _PLAIN = OpResolverType.BUILTIN, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
 
 class LiteModel:
@@ -20,6 +22,8 @@ class LiteModel:
     Args:
         model: path of the file, or its bytes.
         threads: CPU threads of the interpreter.
+        xnnpack: whether XNNPACK, the fast kernels that phones use, takes the ops that it knows; else the built-in ones.
+        keep: keep every tensor of a call for `inside`; without XNNPACK, which would swallow them.
 
     Attributes:
         name: the path, for error texts.
@@ -31,17 +35,23 @@ class LiteModel:
         InputError: the runtime cannot load it, or its input is no picture.
     """
 
-    def __init__(self, model: str | Path | bytes, *, threads: int = 1) -> None:
+    def __init__(
+        self, model: str | Path | bytes, *, threads: int = 1, xnnpack: bool = True, keep: bool = False
+    ) -> None:
         self.name = "the model" if isinstance(model, bytes) else str(model)
         if not isinstance(model, bytes) and not Path(model).is_file():
             raise FileNotFoundError(f"{model} does not exist. Expected a .tflite file.")
         data = model if isinstance(model, bytes) else Path(model).read_bytes()
         try:
-            self._interpreter = Interpreter(model_content=data, num_threads=threads)
+            self._interpreter = Interpreter(
+                model_content=data,
+                num_threads=threads,
+                experimental_op_resolver_type=_FAST if xnnpack and not keep else _PLAIN,
+                experimental_preserve_all_tensors=keep,
+            )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise InputError(f"{self.name} is not a .tflite file that LiteRT can run: {reason}") from error
+            raise InputError(f"{self.name} is not a .tflite file that LiteRT can run: {_first_line(error)}") from error
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1 or len(inputs[0]["shape"]) != 4:
             shapes = ", ".join(str(detail["shape"].tolist()) for detail in inputs)
@@ -85,8 +95,54 @@ class LiteModel:
         missing = self.input_shape[0] - len(images)
         padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
         self._interpreter.set_tensor(self.input["index"], quantise(padded, self.input))
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"{self.name} loads in LiteRT but cannot be run: {_first_line(error)}") from error
         return self._interpreter.get_tensor(self.outputs[0]["index"])[: len(images)]
+
+    def inside(self, images: np.ndarray, indices: Sequence[int]) -> list[np.ndarray]:
+        """Run pictures through the file and read tensors inside it; the file must have been opened with `keep`.
+
+        Args:
+            images: uint8 or float32 (B, H, W, C), values 0..255, as many as the file takes at once.
+            indices: numbers of the tensors.
+
+        Returns:
+            float32 arrays, dequantised.
+        """
+        self._run(images)
+        details = {detail["index"]: detail for detail in self._interpreter.get_tensor_details()}
+        return [dequantise(self._interpreter.get_tensor(index), details[index]) for index in indices]
+
+    def arena_bytes(self) -> int:
+        """Bytes of memory that hold what the file computes, once each: those of tensors that share a place are shared.
+
+        Read off the addresses that the runtime has given its tensors, so open the file without XNNPACK, which computes
+        in a place of its own. Constants, which lie in the file, are left out.
+        """
+        spans = [span for index in self._computed() if (span := self._span(index))]
+        total, end = 0, 0
+        for start, stop in sorted(spans):
+            total += max(0, stop - max(start, end))
+            end = max(end, stop)
+        return total
+
+    def _computed(self) -> list[int]:
+        """Numbers of the tensors that are not constant, the scratch space of ops among them."""
+        ops = self._interpreter._get_ops_details()
+        read, written = ({int(i) for op in ops for i in op[side] if i >= 0} for side in ("inputs", "outputs"))
+        constant = read - written - {int(self.input["index"])}
+        return [i for detail in self._interpreter.get_tensor_details() if (i := int(detail["index"])) not in constant]
+
+    def _span(self, index: int) -> tuple[int, int] | None:
+        """First and last address of a tensor."""
+        try:
+            view = self._interpreter.tensor(index)()
+        except ValueError:  # it has no place yet, as one whose size depends on the picture
+            return None
+        start = view.__array_interface__["data"][0]
+        return start, start + view.nbytes
 
     def call_ms(self) -> float:
         """Run the file once on a grey picture and return the milliseconds that the runtime took."""
@@ -101,7 +157,12 @@ class LiteModel:
             self._interpreter.invoke()
 
 
-def latency_ms(models: Mapping[str, LiteModel], *, seconds: float = 1.0) -> dict[str, dict[str, float]]:
+def _first_line(error: Exception) -> str:
+    line = (str(error).splitlines() or ["no reason given"])[0]
+    return line if len(line) <= LINE else f"{line[:LINE]}..."
+
+
+def turns_ms(models: Mapping[str, LiteModel], *, seconds: float = 1.0) -> dict[str, np.ndarray]:
     """Time several files against each other, in turns.
 
     A machine's speed drifts with heat and neighbours; files that are timed one after the other differ by more than they
@@ -112,18 +173,32 @@ def latency_ms(models: Mapping[str, LiteModel], *, seconds: float = 1.0) -> dict
         seconds: of measuring, in all.
 
     Returns:
-        name -> {"median", "p90"}: milliseconds of one call.
+        name -> float64 (turns, 10): milliseconds of each call. Row n of one was measured next to row n of the others.
     """
     for model in models.values():
         model._warm_up()
-    times: dict[str, list[float]] = {name: [] for name in models}
+    times: dict[str, list[list[float]]] = {name: [] for name in models}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or not all(times.values()):
         for name, model in models.items():
-            times[name] += [model.call_ms() for _ in range(BLOCK)]
+            times[name].append([model.call_ms() for _ in range(BLOCK)])
+    return {name: np.array(found) for name, found in times.items()}
+
+
+def latency_ms(models: Mapping[str, LiteModel], *, seconds: float = 1.0) -> dict[str, dict[str, float]]:
+    """What `turns_ms` measures, in short.
+
+    Args:
+        models: name -> file in the interpreter, all with the same number of threads.
+        seconds: of measuring, in all.
+
+    Returns:
+        name -> {"median", "p90"}: milliseconds of one call.
+    """
+    found = turns_ms(models, seconds=seconds)
     return {
-        name: {"median": float(np.median(found)), "p90": float(np.percentile(found, 90))}
-        for name, found in times.items()
+        name: {"median": float(np.median(times)), "p90": float(np.percentile(times, 90))}
+        for name, times in found.items()
     }
 
 

@@ -62,6 +62,12 @@ def _file(model: str | Path) -> Path:
     """The .tflite file itself, where a run folder was given."""
     path = Path(model)
     if path.is_dir():
+        waiting = path / "candidate" / "model.tflite"
+        if not (path / "model.tflite").is_file() and waiting.is_file():
+            raise FileNotFoundError(
+                f"{path} holds no model.tflite that has passed. Verify the one that waits: "
+                f"python -m tfmap.verify {path}; or name it: {waiting}"
+            )
         if not (path / "model.tflite").is_file():
             raise FileNotFoundError(f"{path} holds no model.tflite. Export one: python -m tfmap.export {path}")
         return path / "model.tflite"

@@ -42,6 +42,7 @@ FILES = {
     "compressed.keras": "compress",
     "quantized.tflite": "compress",
     "compress.json": "compress",
+    "candidate": "export",
     "model.tflite": "export",
     "labels.txt": "export",
     "golden.npz": "export",
@@ -132,6 +133,20 @@ class Run:
             arguments = f"{self.path / 'config.yaml'} out={self.path}" if stage == "train" else self.path
             raise FileNotFoundError(f"{path} is missing. Run this stage first: python -m tfmap.{stage} {arguments}")
         return path
+
+    def candidate(self) -> Run:
+        """The folder in which export leaves its files, under their fixed names, until verify has passed them."""
+        return Run(self.file("candidate"))
+
+    def publish(self) -> None:
+        """Move everything in the candidate folder to the run folder, model.tflite last."""
+        waiting = self.candidate().path
+        for path in sorted(waiting.iterdir(), key=lambda path: path.name == "model.tflite"):
+            place = self.path / path.name
+            if place.is_dir():
+                shutil.rmtree(place)  # a folder cannot be renamed onto one that holds files
+            os.replace(path, place)
+        waiting.rmdir()
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file atomically."""

@@ -103,12 +103,17 @@ def run(tmp_path_factory, classifier):
 def test_the_command_fills_the_run_folder(run, capsys):
     run, config = run
     export.command({**config, "export": {"samples": 12}}, run)
+    assert not run.has("model.tflite")  # it has not passed yet
+    run = run.candidate()
     assert metadata.read(run.file("model.tflite")).labels == tuple(run.file("labels.txt").read_text().splitlines())
     with np.load(run.file("golden.npz")) as golden:
         found = LiteModel(run.file("model.tflite")).raw(golden["images"])
         np.testing.assert_array_equal(found, golden["outputs"])
     said = capsys.readouterr().out
-    assert re.fullmatch(r"model\.keras -> .*model\.tflite: [\d,]+ bytes, int8\n", said)
+    assert re.fullmatch(
+        r"model\.keras -> .*candidate/model\.tflite: [\d,]+ bytes, int8\nTo publish it: python -m tfmap\.verify .*\n",
+        said,
+    )
 
 
 def test_the_command_takes_what_compress_left(run, classifier, photos, capsys):

@@ -248,3 +248,43 @@ def test_chromium_shows_the_report_without_a_network(html, full, tmp_path, width
     with Image.open(picture) as image:
         assert image.width == width
         assert len(image.convert("RGB").getcolors(1 << 24)) > 5000  # photographs and plots, not a blank page
+
+
+def test_what_verify_found_inside_the_file_is_shown(html, full):
+    verify, text = full.read_json("verify.json"), " ".join(" ".join(Page(html).texts).split())
+    assert "Layers that lose most" in text
+    assert f"{verify['layers']['worst'][0]['sqnr_db']:.1f}" in text
+    assert "Where the bytes are" in text
+    assert "working memory" in text
+    assert "Found in the file" not in text  # nothing was
+
+
+def test_findings_are_listed(bare):
+    bare.write_json("verify.json", {**bare.read_json("verify.json"), "findings": ["CONV_2D a: <b>zero</b> channels."]})
+    text = report.report(bare).read_text()
+    assert "Found in the file" in text
+    assert "CONV_2D a: &lt;b&gt;zero&lt;/b&gt; channels." in text
+
+
+def test_numbers_of_another_file_are_not_shown_beside_this_one(bare):
+    bare.write_bytes("model.tflite", bare.file("model.tflite").read_bytes() + b"\0")
+    assert "not verified yet" in report.report(bare).read_text()
+
+
+def test_a_candidate_that_did_not_pass_is_shown_as_one(bare):
+    bare.candidate().write_bytes("model.tflite", bare.file("model.tflite").read_bytes())
+    bare.file("model.tflite").unlink()
+    text = report.report(bare).read_text()
+    assert "candidate/model.tflite" in text
+    assert "did not pass, not published" in text
+
+
+def test_a_verdict_of_an_older_tfmap_is_still_shown(bare):
+    found = bare.read_json("verify.json")
+    for key in ("findings", "layers", "kernels", "sizes", "runtimes", "memory", "clients", "mode"):
+        del found[key]
+    del found["file"]["sha256"]
+    bare.write_json("verify.json", found)
+    text = report.report(bare).read_text()
+    assert "The file against the model" in text
+    assert "LiteRT, int8" in text

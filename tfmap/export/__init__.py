@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -140,7 +141,7 @@ def _some(classes: Sequence[str]) -> str:
 
 
 def command(config: dict[str, Any], run: Run) -> None:
-    """Write a run's model.tflite, labels.txt and golden.npz.
+    """Write model.tflite, labels.txt and golden.npz into a run's candidate folder; verify publishes them.
 
     Args:
         config: sections -> keyword arguments, and task, seed.
@@ -159,10 +160,13 @@ def command(config: dict[str, Any], run: Run) -> None:
     shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"]}
     data = tflite(_opened(path), split=source.splits.get("train"), **shared, **options)
     vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
-    run.write_bytes("model.tflite", data)
-    run.write_text("labels.txt", "\n".join(source.classes) + "\n")
-    golden.write(run.file("golden.npz"), vectors)
-    _say(f"{path.name} -> {run.file('model.tflite')}: {len(data):,} bytes, {options.get('format', 'int8')}")
+    candidate = run.candidate()
+    shutil.rmtree(candidate.path, ignore_errors=True)  # what an earlier export left there
+    candidate.write_bytes("model.tflite", data)
+    candidate.write_text("labels.txt", "\n".join(source.classes) + "\n")
+    golden.write(candidate.file("golden.npz"), vectors)
+    _say(f"{path.name} -> {candidate.file('model.tflite')}: {len(data):,} bytes, {options.get('format', 'int8')}")
+    _say(f"To publish it: python -m tfmap.verify {run.path}")
 
 
 def _chosen(run: Run, which: str, format: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from tfmap.report import facts
 from tfmap.runs import Run
 
 MOST_ZIPPED = 64_000_000  # bytes; beyond it the wait for one number is too long
+# What a verify.json of tfmap 0.1 lacks.
+_ADDED = {"findings": [], "layers": None, "sizes": [], "runtimes": None, "memory": None, "clients": None}
 
 
 def readable_size(count: int) -> str:
@@ -40,8 +43,7 @@ def collect(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows.append(_keras(run, "compressed.keras", "Keras, compressed", scored))
     if verify:
         rows.append(_float(verify))
-    if run.has("model.tflite"):
-        rows.append(_lite(run, verify))
+    rows += [_lite(folder, verify) for folder in (run, run.candidate()) if folder.has("model.tflite")]
     return [{**row, "ratio": rows[0]["bytes"] / row["bytes"]} for row in rows]
 
 
@@ -68,16 +70,23 @@ def _float(verify: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lite(run: Run, verify: Mapping[str, Any]) -> dict[str, Any]:
-    row = _file(run.file("model.tflite"), "LiteRT")
-    if not verify:
+    path, waits = run.file("model.tflite"), run.path.name == "candidate"
+    row = _file(path, "LiteRT")
+    row["file"] = "candidate/model.tflite" if waits else row["file"]
+    if not verify or verify["file"].get("sha256", _sha256(path)) != _sha256(path):
         return {**row, "score": None, "latency": None, "note": "not verified yet"}
+    note = f"{verify['file']['input']['dtype']} in, {verify['file']['output']['dtype']} out"
     return {
         **row,
         "name": f"LiteRT, {verify['file']['format']}",
         "score": verify["metric"]["file"],
         "latency": verify["latency_ms"]["1"]["file"]["median"],
-        "note": f"{verify['file']['input']['dtype']} in, {verify['file']['output']['dtype']} out",
+        "note": f"{note}; did not pass, not published" if waits else note,
     }
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def metric(metrics: Mapping[str, Any]) -> str:
@@ -97,11 +106,11 @@ def cards(rows: list[Mapping[str, Any]], metrics: Mapping[str, Any], verify: Map
             )
         )
     last = rows[-1]
-    if last["file"] != "model.tflite":
+    if not last["file"].endswith(".tflite"):
         return [*found, _card("model.keras", readable_size(rows[0]["bytes"]), "not exported yet")]
     smaller = f"{last['ratio']:.1f} times smaller than model.keras"
     found.append(_card("file for the phone", readable_size(last["bytes"]), smaller))
-    if verify:
+    if verify and last["score"] is not None:
         found += [
             _card(f"its {verify['metric']['name']}", f"{last['score']:.1%}", "validation, in LiteRT"),
             _card("its latency", f"{last['latency']:.2f} ms", "one thread, this machine"),
@@ -124,4 +133,4 @@ def verdict(verify: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """verify.json as the page shows it: the file itself, and its operations counted by name."""
     if not verify:
         return None
-    return {**verify, "operations": Counter(op["op"] for op in verify["file"]["ops"]).most_common()}
+    return {**_ADDED, **verify, "operations": Counter(op["op"] for op in verify["file"]["ops"]).most_common()}

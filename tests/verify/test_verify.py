@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfmap import flatbuffer, verify
+from tfmap import cli, flatbuffer, verify
 from tfmap.errors import InputError, OverBudget
 from tfmap.export import convert, metadata
 from tfmap.litert import LiteModel
@@ -62,8 +62,8 @@ def test_the_file_is_described(found, lite_files):
     assert found["float32"]["float_tensors"]
 
 
-def test_both_files_are_timed_at_one_and_two_threads(found):
-    assert list(found["latency_ms"]) == ["1", "2"]
+def test_both_files_are_timed_at_one_two_and_four_threads(found):
+    assert list(found["latency_ms"]) == ["1", "2", "4"]
     for times in found["latency_ms"].values():
         assert times["ratio"] == times["file"]["median"] / times["float32"]["median"]
 
@@ -78,12 +78,16 @@ def test_a_spoilt_file_fails_with_the_reason(classifier, forgetful, trash_split,
     assert not found["passed"]
     assert re.fullmatch(
         r"accuracy falls by \d\d\.\d\d ± \d\.\d\d points, from 1\.0000 to 0\.1667; the budget is 1\.",
-        *found["failures"],
+        found["failures"][0],
     )
+    assert found["failures"][1:] == found["findings"]
+    assert found["findings"][0] == "the file says the same to all 48 pictures; the model does not."
 
 
 def test_a_better_file_passes(classifier, forgetful, lite_files, trash_split, trash_classes):
-    found = verify.verify(forgetful, lite_files["float32"], trash_split, classes=trash_classes, budget=0, seconds=0.02)
+    found = verify.verify(
+        forgetful, lite_files["float32"], trash_split, classes=trash_classes, mode="report", budget=0, seconds=0.02
+    )
     assert found["passed"]
     assert found["metric"]["drop_points"] < -50
 
@@ -101,8 +105,11 @@ def test_float_inside_an_int8_file_fails(photos, trash_split, trash_classes):
         file = converter.convert()
     graph = flatbuffer.read(file)
     assert (graph.format, "SIN" in {op.name for op in graph.float_ops()}) == ("int8", True)
-    found = verify.verify(model, file, trash_split, classes=trash_classes, budget=100, seconds=0.02)
+    known = {"classes": trash_classes, "budget": 100, "seconds": 0.02}
+    found = verify.verify(model, file, trash_split, **known)
     assert re.fullmatch(r"\d tensors inside the int8 file are floating point, at .*SIN.*\.", *found["failures"])
+    sine = next(op.outputs[0].name for op in graph.ops if op.name == "SIN")
+    assert verify.verify(model, file, trash_split, keep_float=[sine], **known)["passed"]
 
 
 def test_labels_of_another_order_fail(classifier, lite_files, trash_split, trash_classes):
@@ -199,3 +206,70 @@ def test_the_command_needs_its_files(run):
         FileNotFoundError, match=r"model.tflite is missing. Run this stage first: python -m tfmap.export"
     ):
         verify.command({**config, "verify": {}}, run)
+
+
+@pytest.fixture
+def waiting(run, lite_files):
+    """A run whose export has left a candidate beside a published file that passed once."""
+    run, config = run
+    run.write_bytes("model.tflite", b"published before")
+    run.candidate().write_bytes("model.tflite", lite_files["int8"])
+    run.candidate().write_text("labels.txt", "cardboard\n")
+    return run, {**config, "verify": {"budget": 100, "seconds": 0.02}}
+
+
+def test_a_candidate_that_passes_is_published(waiting, lite_files):
+    run, config = waiting
+    verify.command(config, run)
+    assert run.file("model.tflite").read_bytes() == lite_files["int8"]
+    assert run.file("labels.txt").read_text() == "cardboard\n"
+    assert not run.has("candidate")
+    found = run.read_json("verify.json")
+    assert (found["passed"], found["made_from"]) == (True, "model.keras")
+    verify.command(config, run)  # once more, on what is published
+    assert run.read_json("verify.json")["file"] == found["file"]
+
+
+def test_a_candidate_that_fails_stays_where_it_is(waiting, forgetful):
+    run, config = waiting
+    run.candidate().write_bytes("model.tflite", convert.float32(forgetful))
+    with pytest.raises(OverBudget, match=r"candidate/model\.tflite: .* It stays there, unpublished\."):
+        verify.command(config, run)
+    assert run.file("model.tflite").read_bytes() == b"published before"
+    assert run.candidate().has("model.tflite")
+    assert run.read_json("verify.json")["passed"] is False
+
+
+def test_a_file_is_compared_with_the_model_that_it_was_made_from(waiting, stranger, photos):
+    """What compression changed is for the metric to judge; it is no damage to the file."""
+    run, config = waiting
+    stranger.save(run.path / "compressed.keras")
+    run.candidate().write_bytes("model.tflite", convert.int8(stranger, photos[0]))
+    verify.command(config, run)
+    found = run.read_json("verify.json")
+    assert (found["made_from"], found["against"], found["findings"]) == ("compressed.keras", "model.keras", [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        (["verify.budget=100"], 0, ""),
+        (["verify.budget=0", "verify.mode=strict"], 1, "tfmap verify: over budget: "),
+        (["verify.mode=sloppy"], 2, "verify.mode must be strict | report, received 'sloppy' (str)."),
+        (["cut"], 2, "model.tflite is a broken TFLite file: "),
+    ],
+)
+def test_exit_codes(waiting, forgetful, capsys, settings, code, said):
+    run, _ = waiting
+    run.write_text("config.yaml", "task: classification\ndatasets:\n  source: sample:trash\nverify:\n  seconds: 0.02\n")
+    path = run.candidate().file("model.tflite")
+    if code == 1:
+        path.write_bytes(convert.float32(forgetful))
+    if settings == ["cut"]:
+        path.write_bytes(path.read_bytes()[:5000])
+        settings = []
+    with pytest.raises(SystemExit) as stopped:
+        cli.main("verify", [str(run.path), *settings])
+    assert stopped.value.code == code
+    assert said in capsys.readouterr().err
+    assert (run.file("model.tflite").read_bytes() == b"published before") == (code != 0)

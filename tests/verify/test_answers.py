@@ -1,0 +1,26 @@
+"""Answers that need no truth to be wrong. Metrics and disagreements are tested with the stage."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfmap.verify import answers
+
+ROWS = np.float32([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+
+
+def test_sound_answers_have_no_finding():
+    assert answers.findings(ROWS, ROWS[:, ::-1]) == []
+
+
+def test_the_same_answer_to_everything_is_found():
+    same = np.repeat(ROWS[:1], 3, axis=0)
+    assert answers.findings(ROWS, same) == ["the file says the same to all 3 pictures; the model does not."]
+    assert answers.findings(same, same) == []
+    assert answers.findings(ROWS[:1], ROWS[:1]) == []
+
+
+def test_a_score_that_is_no_number_is_found():
+    broken = ROWS.copy()
+    broken[1, 0] = np.nan
+    assert answers.findings(ROWS, broken) == ["1 of 3 answers hold a score that is no number."]

@@ -1,0 +1,89 @@
+"""Signal to noise, layer by layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfmap import flatbuffer
+from tfmap.graph import Op, Tensor
+from tfmap.verify import alignment, layers
+
+
+def meter():
+    return layers.Meter(Op("CONV_2D", (), (Tensor("conv", "int8", (1, 4, 4, 8), (), (), 0, 0),)))
+
+
+def compared(lite_files, name, pictures):
+    pairs = alignment.pairs(flatbuffer.read(lite_files["float32"]), flatbuffer.read(lite_files[name]))
+    return layers.compare(pairs, lite_files["float32"], lite_files[name], pictures)
+
+
+def test_a_file_beside_itself_is_equal_to_the_last_bit(lite_files, photos):
+    found = compared(lite_files, "float32", photos[0][:4])
+    assert {row["sqnr_db"] for row in found["rows"]} == {layers.MOST}
+    assert (found["findings"], found["median_db"], found["pictures"]) == ([], layers.MOST, 4)
+
+
+def test_int8_loses_more_than_float16_and_the_loss_is_in_the_order_of_its_bits(lite_files, photos):
+    int8, float16 = (compared(lite_files, name, photos[0][:8]) for name in ("int8", "float16"))
+    assert 15 < int8["median_db"] < 50 < float16["median_db"]
+    assert int8["worst"] == sorted(int8["rows"], key=lambda row: row["sqnr_db"])[:10]
+    assert int8["worst"][0]["sqnr_db"] <= int8["median_db"]
+
+
+def test_the_answer_of_a_layer_is_that_of_the_interpreter(lite_files, photos):
+    """The last softmax, counted here by hand."""
+    from tfmap.litert import LiteModel
+
+    found = compared(lite_files, "int8", photos[0][:8])
+    (row,) = [row for row in found["rows"] if row["op"] == "SOFTMAX"]
+    theirs = LiteModel(lite_files["float32"], xnnpack=False).predict(photos[0][:8])
+    ours = LiteModel(lite_files["int8"], xnnpack=False).predict(photos[0][:8])
+    expected = 10 * np.log10(np.square(theirs).sum() / np.square(theirs - ours).sum())
+    assert row["sqnr_db"] == pytest.approx(expected, abs=1e-3)
+
+
+@settings(deadline=None)
+@given(st.floats(-20, 60), st.integers(0, 2**32 - 1))
+def test_noise_of_known_power_is_measured(decibels, seed):
+    rng = np.random.default_rng(seed)
+    signal, noise = rng.normal(size=(2, 2, 4, 4, 8))
+    noise *= np.sqrt(np.square(signal).sum() / np.square(noise).sum()) * 10 ** (-decibels / 20)
+    one = meter()
+    for exact, extra in zip(signal, noise, strict=True):
+        one.add(exact, exact + extra)
+    assert one.row()["sqnr_db"] == pytest.approx(decibels, abs=1e-6)
+
+
+def test_a_channel_that_stands_still_in_the_file_alone_is_found():
+    exact = np.random.default_rng(0).normal(size=(1, 4, 4, 8)).astype(np.float32)
+    still = exact.copy()
+    still[..., 2] = 0.5
+    one = meter()
+    one.add(exact, still)
+    assert one.stuck() == (1, 8)
+    assert one.finding() == "CONV_2D conv: 1 of 8 channels say the same to every picture; the model's do not."
+
+
+def test_a_channel_that_hardly_moves_in_the_model_may_stand_still():
+    exact = np.random.default_rng(0).normal(size=(1, 4, 4, 8)).astype(np.float32)
+    exact[..., 2] *= 0.01
+    still = exact.copy()
+    still[..., 2] = 0
+    one = meter()
+    one.add(exact, still)
+    assert (one.stuck(), one.finding()) == ((0, 8), "")
+
+
+def test_numbers_that_are_none_count_as_lost():
+    one = meter()
+    one.add(np.ones((1, 4, 4, 8)), np.full((1, 4, 4, 8), np.nan))
+    assert one.row()["sqnr_db"] == -layers.MOST
+
+
+def test_files_without_a_common_op_have_nothing_to_compare(lite_files, photos):
+    found = layers.compare([], lite_files["float32"], lite_files["int8"], photos[0][:2])
+    assert (found["compared"], found["median_db"], found["worst"], found["findings"]) == (0, None, [], [])

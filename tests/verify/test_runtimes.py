@@ -1,0 +1,53 @@
+"""The same file with other kernels and more threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfmap.verify import runtimes
+
+
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_every_way_to_run_a_file_gives_its_answers(lite_files, photos, name):
+    found = runtimes.compare(lite_files[name], photos[0], format=name)
+    assert [(way["xnnpack"], way["threads"]) for way in found["ways"]] == [
+        (xnnpack, threads) for xnnpack in (True, False) for threads in (1, 2, 4)
+    ]
+    assert found["ways"][0]["difference"] == 0
+    assert max(way["difference"] for way in found["ways"]) <= found["bound"]
+    assert found["findings"] == []
+
+
+def test_answers_beyond_the_bound_are_named(lite_files, photos, monkeypatch):
+    monkeypatch.setitem(runtimes.BOUND, "float32", -1.0)
+    found = runtimes.compare(lite_files["float32"], photos[0][:2], format="float32")
+    assert len(found["findings"]) == 6
+    assert found["findings"][-1].startswith(
+        "scores with the built-in kernels and 4 threads differ by 0.0000 from those "
+    )
+
+
+def test_latency_is_measured_in_pairs(lite_files):
+    found = runtimes.latencies(lite_files["int8"], lite_files["float32"], 0.02)
+    assert list(found) == ["1", "2", "4"]
+    for times in found.values():
+        assert times["ratio"] == times["file"]["median"] / times["float32"]["median"]
+        assert 0 < times["paired"]["low"] <= times["paired"]["median"] <= times["paired"]["high"]
+        for row in (times["file"], times["plain"], times["float32"]):
+            assert 0 < row["median"] <= row["p90"]
+            assert row["iqr"] >= 0
+
+
+def test_a_ratio_is_that_of_neighbours():
+    """The machine slows down fourfold on the way; the pairs do not see it."""
+    drift = np.array([[1.0], [2.0], [4.0]])
+    found = runtimes._paired(drift * np.full((3, 10), 0.5), drift * np.ones((3, 10)))
+    assert found == {"median": 0.5, "low": 0.5, "high": 0.5}
+
+
+def test_integers_need_less_memory_than_floats(lite_files):
+    found = runtimes.memory(lite_files["int8"], lite_files["float32"])
+    # at least the largest tensor beside the one that it is made from: 48 x 48 x 3 and 24 x 24 x 16 values
+    assert 48 * 48 * 3 + 24 * 24 * 16 <= found["file"] < found["float32"] / 2
+    assert found["float32"] < 10 * 4 * (48 * 48 * 3 + 24 * 24 * 16)

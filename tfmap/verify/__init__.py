@@ -1,0 +1,235 @@
+"""Stage: the .tflite file against its Keras model, in the runtime that phones use.
+
+A conversion succeeds or fails silently. What can be known is measured here: every validation picture through both, the
+task's own metric for both, each layer and each kernel, the graph as it stands in the file, its size, its speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from tfmap.checked import checked
+from tfmap.errors import InputError, OverBudget
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import keras
+    import numpy as np
+
+    from tfmap.graph import Graph
+    from tfmap.litert import LiteModel
+    from tfmap.runs import Run
+    from tfmap.source import Split
+
+PROBES = 16  # pictures for what is measured inside the file and in every runtime, spread over the classes
+
+
+@checked("verify")
+def verify(
+    model: keras.Model,
+    file: bytes | str | Path,
+    split: Split,
+    *,
+    classes: Sequence[str],
+    twin: keras.Model | None = None,
+    task: str = "classification",
+    against: Literal["model", "compressed"] = "model",
+    mode: Literal["strict", "report"] = "strict",
+    budget: float = 1.0,
+    seconds: float = 1.0,
+    batch_size: int = 32,
+    keep_float: list[str] | None = None,
+    clients: bool = False,
+) -> dict[str, Any]:
+    """Measure how far a .tflite file is from its Keras model.
+
+    Args:
+        model: the Keras model whose metric the file must keep.
+        file: path or bytes of the file.
+        split: validation examples, all of them.
+        classes: the K class names, in the order of the model's outputs.
+        twin: the Keras model that the file was converted from, where compression has changed it; default model. Layers
+            and kernels are compared with its own.
+        task: which task prepares the pictures and scores the answers.
+        against: the run folder's Keras model to compare with: model (as trained, so that what compression costs counts
+            too) or compressed. For the command; in Python pass the model.
+        mode: strict fails the file for every finding (floats in an int8 file, Flex and custom ops, dead channels, other
+            weights, answers that depend on the runtime); report lists findings, and only the metric and the metadata
+            can fail the file.
+        budget: points of the task's metric (1 is 0.01 of accuracy) that the file may be worse than the model.
+        seconds: of timing at each number of threads.
+        batch_size: pictures at a time through the Keras model.
+        keep_float: names of outputs of ops (patterns such as "*block_3*") that an int8 file may compute in floats.
+        clients: also run the file in MediaPipe Tasks, the library that apps use; needs the package mediapipe.
+
+    Returns:
+        dict: "passed" and "failures" (lines that say why not); "mode" and "findings"; "examples"; "metric" (name,
+            keras, file, drop_points, budget; of accuracy also drop_error, the standard error of drop_points: few
+            examples cannot tell half a point); "keras" and "file_metrics" (see the task's score); "agreement" (share of
+            pictures that both decide alike); "difference" (max and mean of |file - keras| over all scores);
+            "disagreements" (the pictures that differ most); "file" and "float32" (bytes, gzip_bytes, sha256, format,
+            dtypes, ops, float tensors, sparsity of each); "sizes" (bytes of each op's constants); "layers" (see
+            `verify.layers`); "kernels" (see `verify.kernels`); "runtimes", "latency_ms", "memory" (see
+            `verify.runtimes`); "clients" (see `verify.clients`, or None).
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        InputError: no TFLite file, other outputs than classes, no examples, a negative budget, or clients without
+            mediapipe.
+    """
+    from tfmap import evaluate, export, flatbuffer
+    from tfmap.verify import answers, inside, labels
+
+    _check(split, budget, seconds, against)
+    if clients:
+        _client()  # before minutes of work
+    data, graph, lite = flatbuffer.load(file), *_opened(file)
+    _check_outputs(lite, model, classes)
+    ours = evaluate.predict(lite, split, task=task, progress=True)
+    theirs = evaluate.predict(model, split, task=task, batch_size=batch_size, progress=True)
+    scored = {
+        "examples": len(split),
+        **answers.scored(theirs, ours, split.labels, classes=classes, task=task, budget=budget),
+        **answers.differences(theirs, ours, split, classes),
+    }
+    pictures = _probes(lite, split, task)
+    batch = {"classes": classes, "format": "float32", "batch_size": lite.input_shape[0]}
+    reference = export.tflite(model, **batch)
+    mirror = reference if twin is None else export.tflite(twin, **batch)
+    parts = {
+        **_outside(data, graph, reference, pictures, seconds),
+        **inside.compare(data, mirror, pictures, keep_float=keep_float or ()),
+    }
+    parts["clients"] = _client().check(data, pictures, classes) if clients else None
+    findings = [*answers.findings(theirs, ours), *_findings(parts)]
+    failures = [
+        *_over_budget(scored["metric"]),
+        *labels.failures(data, classes),
+        *(findings if mode == "strict" else ()),
+    ]
+    return {"passed": not failures, "failures": failures, "mode": mode, "findings": findings, **scored, **parts}
+
+
+def _check(split: Split, budget: float, seconds: float, against: str) -> None:
+    if not len(split):
+        raise InputError("verify: the split holds no examples. Set datasets.val_fraction above 0.")
+    if budget < 0:
+        raise InputError(f"verify.budget must be 0 or more points of the task's metric, received {budget}.")
+    if seconds <= 0:
+        raise InputError(f"verify.seconds must be above 0, received {seconds}.")
+    if against != "model":
+        raise InputError(
+            f"verify.against={against!r} chooses a file of a run folder, for python -m tfmap.verify RUN. "
+            "In Python pass that model itself."
+        )
+
+
+def _opened(file: bytes | str | Path) -> tuple[Graph, LiteModel]:
+    """Read before it is run: what is wrong in a broken file is told better, and the runtime may crash on it."""
+    from tfmap import flatbuffer
+    from tfmap.litert import LiteModel
+
+    return flatbuffer.read(file), LiteModel(file)
+
+
+def _check_outputs(lite: LiteModel, model: keras.Model, classes: Sequence[str]) -> None:
+    found = {lite.name: int(lite.outputs[0]["shape"][-1]), "the Keras model": int(model.output_shape[-1])}
+    for name, outputs in found.items():
+        if outputs != len(classes):
+            raise InputError(f"verify: {name} has {outputs} outputs, the data {len(classes)} classes.")
+    if lite.input_shape[1:] != tuple(model.input_shape[1:]):
+        raise InputError(
+            f"verify: {lite.name} takes pictures of {lite.input_shape[1:]}, the Keras model of "
+            f"{tuple(model.input_shape[1:])}. Export the file again from this model."
+        )
+
+
+def _probes(lite: LiteModel, split: Split, task: str) -> np.ndarray:
+    """uint8 (N, H, W, C): a few pictures of each class, as the model sees them."""
+    from tfmap.export import representative
+
+    chosen = split.take(representative.stratified(split.labels, PROBES))
+    return representative.pictures(chosen, shape=lite.input_shape[1:], task=task)[0]
+
+
+def _outside(data: bytes, graph: Graph, reference: bytes, pictures: np.ndarray, seconds: float) -> dict[str, Any]:
+    """What the file is to those who ship it: sizes, speed, memory, equal answers everywhere."""
+    from tfmap import flatbuffer
+    from tfmap.verify import runtimes, sizes
+
+    return {
+        "file": sizes.described(data, graph),
+        "float32": sizes.described(reference, flatbuffer.read(reference)),
+        "sizes": sizes.layers(graph),
+        "runtimes": runtimes.compare(data, pictures, format=graph.format),
+        "latency_ms": runtimes.latencies(data, reference, seconds),
+        "memory": runtimes.memory(data, reference),
+    }
+
+
+def _client() -> Any:
+    """The module that asks MediaPipe Tasks, once it is known to be there."""
+    from tfmap.verify import clients
+
+    clients.installed()
+    return clients
+
+
+def _findings(parts: dict[str, Any]) -> list[str]:
+    """The findings of all parts, taken out of them."""
+    return [
+        *parts.pop("findings"),
+        *parts["runtimes"].pop("findings"),
+        *(parts["clients"].pop("findings") if parts["clients"] else ()),
+    ]
+
+
+def _over_budget(metric: dict[str, Any]) -> list[str]:
+    from tfmap.verify import show
+
+    if metric["drop_points"] <= metric["budget"] + 1e-9:  # 100 * (0.9 - 0.89) is a hair more than 1
+        return []
+    return [
+        f"{metric['name']} falls by {metric['drop_points']:.2f}{show.error(metric)} points, "
+        f"from {metric['keras']:.4f} to {metric['file']:.4f}; the budget is {metric['budget']:g}."
+    ]
+
+
+def command(config: dict[str, Any], run: Run) -> None:
+    """Verify what export left in a run's candidate folder, write verify.json, and publish the files if they passed.
+
+    Without a candidate the published model.tflite is verified again.
+
+    Args:
+        config: sections -> keyword arguments, and task.
+        run: the run folder.
+
+    Raises:
+        FileNotFoundError: there is no .tflite file, or no Keras model.
+        InputError: as `verify`, or the data has neither a validation nor a test split.
+        OverBudget: the file failed; verify.json says why too, and nothing was published.
+    """
+    from tfmap import datasets, evaluate
+    from tfmap.verify import show, twins
+
+    options = dict(config["verify"])
+    against = {"model": "model.keras", "compressed": "compressed.keras"}[options.pop("against", "model")]
+    waiting = run.candidate().has("model.tflite")
+    file = run.candidate().file("model.tflite") if waiting else run.need("model.tflite")
+    model = evaluate.opened(run.need(against))
+    source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
+    # Where everything was trained on, what was kept for the test is all that can be verified with.
+    name = "val" if len(source.splits.get("val", ())) else "test"
+    split, lite = source.split(name), _opened(file)[1]
+    made_from, twin = twins.find(run, lite, _probes(lite, split, config["task"]))
+    known = {"classes": source.classes, "task": config["task"], "twin": None if made_from == against else twin}
+    found = verify(model, file, split, **known, **options)
+    run.write_json("verify.json", {"against": against, "made_from": made_from, "split": name, **found})
+    show.show(found)
+    if not found["passed"]:
+        kept = "It stays there, unpublished." if waiting else ""
+        raise OverBudget(f"{file}: {' '.join(found['failures'])} {kept}".strip())
+    if waiting:
+        run.publish()

@@ -1,0 +1,95 @@
+"""What stands in the file: whether one that computes in integers does so throughout, and anywhere.
+
+Read from the bytes, not asked of the interpreter, which shows the graph after delegates have taken parts of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
+
+from tfmap.graph import BORDER, FLOATS, Graph, Op, Tensor
+
+# Built into every runtime under a custom name.
+KNOWN = ("TFLite_Detection_PostProcess",)
+FLEX = "Flex"  # how the names of TensorFlow's own kernels begin
+# Kernels whose output channels need a scale each: those of one tensor differ by more than 256 steps can tell.
+PER_CHANNEL = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+
+
+def findings(graph: Graph, *, keep_float: Sequence[str] = ()) -> list[str]:
+    """What keeps a file from running in integers, on any phone, with an answer to its picture.
+
+    The checks of integers are made where activations are quantised; the others for every file.
+
+    Args:
+        graph: of the file.
+        keep_float: names (patterns such as "*block_3*") of outputs of ops that are meant to stay floating point.
+
+    Returns:
+        a line per finding.
+    """
+    found = [*_foreign(graph), *_unmoved(graph)]
+    return [*_floats(graph, keep_float), *_scales(graph), *found] if graph.stored else found
+
+
+def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
+    kept = {id(tensor) for op in graph.ops if _is_kept(op, keep_float) for tensor in (*op.inputs, *op.outputs)}
+    tensors = [tensor for tensor in graph.float_tensors() if id(tensor) not in kept]
+    ids = {id(tensor) for tensor in tensors}
+    ops = {op.name for op in graph.ops if any(id(tensor) in ids for tensor in (*op.inputs, *op.outputs))}
+    found = [f"{len(tensors)} tensors inside the {graph.format} file are floating point, at {_names(ops)}."] * bool(ids)
+    border = {id(tensor) for tensor in (*graph.inputs, *graph.outputs) if tensor.dtype in FLOATS}
+    touching = {op.name for op in graph.ops if any(id(tensor) in border for tensor in (*op.inputs, *op.outputs))}
+    busy = touching - set(BORDER) - set(KNOWN)
+    if busy:
+        found.append(f"the {graph.format} file computes in floating point at its border, in {_names(busy)}.")
+    return found
+
+
+def _is_kept(op: Op, patterns: Sequence[str]) -> bool:
+    return op.name not in BORDER and any(fnmatch(tensor.name, p) for tensor in op.outputs for p in patterns)
+
+
+def _scales(graph: Graph) -> list[str]:
+    """Quantised tensors whose scales cannot be right."""
+    broken = [tensor.short for tensor in graph.tensors if not all(0 < scale < math.inf for scale in tensor.scale)]
+    coarse = [_label(op) for op in graph.ops if _is_coarse(op)]
+    found = [f"{_some(broken)}: a scale is not a number above 0."] * bool(broken)
+    if coarse:
+        found.append(f"{_some(coarse)}: one scale for all channels of the kernel; each needs its own.")
+    return found
+
+
+def _is_coarse(op: Op) -> bool:
+    if op.name not in PER_CHANNEL or len(op.inputs) < 2 or not op.inputs[1].scale:
+        return False
+    return len(op.inputs[1].scale) == 1 < op.inputs[1].shape[PER_CHANNEL[op.name]]
+
+
+def _foreign(graph: Graph) -> list[str]:
+    """Ops that a plain LiteRT runtime does not have."""
+    flex = {op.name for op in graph.ops if op.custom and op.name.startswith(FLEX)}
+    custom = {op.name for op in graph.ops if op.custom} - flex - set(KNOWN)
+    found = [f"Flex ops, which need TensorFlow's kernels in the app: {_names(flex)}."] * bool(flex)
+    return found + [f"custom ops, which no runtime has built in: {_names(custom)}."] * bool(custom)
+
+
+def _unmoved(graph: Graph) -> list[str]:
+    unmoved: list[Tensor] = graph.unmoved()
+    return [f"{_some([tensor.short for tensor in unmoved])}: an output that does not depend on the input."] * bool(
+        unmoved
+    )
+
+
+def _label(op: Op) -> str:
+    return f"{op.name} {op.outputs[0].short}"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
