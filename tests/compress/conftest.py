@@ -8,6 +8,9 @@ import pytest
 from keras import layers
 
 from tfmap import tasks
+from tfmap.compress.channels_groups import groups
+from tfmap.compress.channels_notes import READS
+from tfmap.compress.channels_rebuild import flattened, shrunk
 from tfmap.source import Source
 from tfmap.train.feed import Feed
 
@@ -52,3 +55,53 @@ def residual():
     x = layers.Dropout(0.2, name="dropout")(x)
     x = layers.Dense(6, name="logits")(x)
     return keras.Model(image, layers.Activation("softmax", name="probabilities")(x), name="residual")
+
+
+def _shake(model, seed=0):
+    """Weights as a training leaves them: norms with means and variances that differ from 0 and 1."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.path.endswith(("moving_variance", "gamma")):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif weight.path.endswith(("beta", "moving_mean", "bias")):
+            weight.assign(rng.uniform(-0.3, 0.3, weight.shape))
+    return model
+
+
+@pytest.fixture(scope="session")
+def without():
+    """(model, keep) -> the model without a random half of the channels that may go, once it has been shown to answer
+    as the whole model does with zeros in their place."""
+
+    def check(model, keep=()):
+        flat = flattened(_shake(model))
+        found = groups(flat, keep)
+        kept = np.ones(len(found.family), bool)
+        rng = np.random.default_rng(2)
+        for family in range(found.family.max(initial=-1) + 1):
+            members = np.flatnonzero(found.family == family)
+            kept[rng.choice(members, len(members) // 2, replace=False)] = False
+        small = shrunk(flat, found, kept)
+        picture = rng.uniform(0, 255, (2, *model.input_shape[1:])).astype("float32")
+        _agree(model, flat, picture)
+        _silence(flat, found, kept)
+        _agree(flat, small, picture)
+        return small
+
+    return check
+
+
+def _silence(flat, found, kept):
+    """Zero what kernels read of the channels that go."""
+    for axis in found.axes:
+        if axis.role == READS:
+            weight = next(w for w in flat.get_layer(axis.layer).weights if w.name == axis.weight)
+            mask = kept[axis.channels].reshape([-1 if i == axis.axis else 1 for i in range(len(weight.shape))])
+            weight.assign(weight * mask.astype("float32"))
+
+
+def _agree(one, other, picture):
+    expected, received = (keras.tree.flatten(model(picture, training=False)) for model in (one, other))
+    for a, b in zip(map(np.asarray, expected), map(np.asarray, received), strict=True):
+        assert np.std(a) > 0
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * np.abs(a).max())

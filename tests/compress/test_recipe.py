@@ -11,10 +11,17 @@ def test_steps_in_order_with_their_arguments():
         Step("qat", {"epochs": 2, "learning_rate": 3e-4}),
     )
     assert parse("prune({'*': 0.5, 'top*': 0.8})")[0].arguments == {"sparsity": {"*": 0.5, "top*": 0.8}}
+    assert parse("prune(0.5, scope='global', block=(1, 4))")[0].arguments == {
+        "sparsity": 0.5, "scope": "global", "block": (1, 4),
+    }  # fmt: skip
+    assert parse("channels(0.5, 'l1')|prune('2:4')") == (
+        Step("channels", {"macs": 0.5, "score": "l1"}),
+        Step("prune", {"sparsity": "2:4"}),
+    )
 
 
 WRONG = {
-    "": "it is empty.*Known steps: prune, qat",
+    "": "it is empty.*Known steps: prune, .*qat",
     "prun(0.5)": "unknown step 'prun'.*Did you mean 'prune'",
     "prune|prune": "a step stands twice",
     "qat|prune": "qat must be the last step",
@@ -25,11 +32,17 @@ WRONG = {
     "prune(open('x'))": "cannot read",
     "prune|": "cannot read ''",
     "1 + 1": "cannot read",
-    "prune('a')": "prune has sparsity='a'.*Expected int or float or dict",
+    "prune([0.5])": r"prune has sparsity=\[0.5\].*Expected int or float or str or dict",
     "prune(True)": "prune has sparsity=True",
     "prune(0.5, epochs='3')": "prune has epochs='3'.*Expected int",
     "prune(0.5, keep='conv1')": "prune has keep='conv1'.*Expected list or tuple",
     "qat(learning_rate=None)": "qat has learning_rate=None.*Expected int or float",
+    "channels('half')": "channels has macs='half'.*Expected int or float",
+    "channels(0.5, multiple=4.0)": "channels has multiple=4.0.*Expected int",
+    "channels(0.5, score=1)": "channels has score=1.*Expected str",
+    "prune(0.5, block=4)": "prune has block=4.*Expected list or tuple",
+    "prune(0.5, scope=1)": "prune has scope=1.*Expected str",
+    "prune|channels": "channels must come before prune and cluster",
 }
 
 

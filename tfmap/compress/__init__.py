@@ -42,8 +42,9 @@ def compress(
         augment: augmentation policy, as in training.
         pipeline: keyword arguments of `pipeline.batches`, such as {"batch_size": 64}.
         watch: called with (step, epoch, numbers) after every epoch.
-        recipe: steps separated by "|": prune(0.5) zeroes half of the weights; qat, the last one, trains with int8
-            rounding. A step may have its own epochs and learning_rate: "prune(0.5, epochs=8)|qat(epochs=2)".
+        recipe: steps separated by "|": channels(0.5) takes channels out until half of the multiply-adds are left;
+            prune(0.5) zeroes half of the weights; qat, the last one, trains with int8 rounding. A step may have its own
+            epochs and learning_rate: "prune(0.5, epochs=8)|qat(epochs=2)".
         epochs: epochs of each step.
         learning_rate: highest rate of each step.
         teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1].

@@ -9,11 +9,13 @@ from typing import Any
 import keras
 
 from tfmap.compress import qat
+from tfmap.compress.channels import channels
 from tfmap.compress.finetune import Feed, FineTuning
 from tfmap.compress.prune import prune
 from tfmap.compress.recipe import Step
 
 _TRAINING = ("epochs", "learning_rate")
+_TOOLS = {"prune": prune, "channels": channels, "qat": qat.train}
 
 
 def run(model: keras.Model, feed: Feed, steps: Sequence[Step], how: FineTuning) -> keras.Model | qat.QuantizedModel:
@@ -29,6 +31,5 @@ def run(model: keras.Model, feed: Feed, steps: Sequence[Step], how: FineTuning) 
     for step in steps:
         own = {key: value for key, value in step.arguments.items() if key in _TRAINING}
         rest = {key: value for key, value in step.arguments.items() if key not in _TRAINING}
-        function = prune if step.name == "prune" else qat.train
-        small = function(small, feed, how=replace(how, **own), **rest)
+        small = _TOOLS[step.name](small, feed, how=replace(how, **own), **rest)
     return small

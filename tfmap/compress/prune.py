@@ -3,43 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import keras
 import numpy as np
 import tf_keras
 
-from tfmap.compress import bridge
+from tfmap.compress import blocks, bridge, patterns
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
-from tfmap.errors import InputError, did_you_mean
+from tfmap.errors import InputError
 
 L = tf_keras.layers
 # Depthwise kernels hold few weights and each counts: they stay dense.
 PRUNABLE = (L.Conv2D, L.Conv2DTranspose, L.Dense)
+# Two zeros in every four neighbours, as a share that stands for itself.
+TWO_OF_FOUR = "2:4"
 # Share of the steps in which sparsity rises; the rest heals.
 _RAMP = 0.5
+# One threshold for all kernels could empty one of them, and a layer without weights answers nothing.
+_MOST = 0.95
+
+Share = float | str
 
 
 def prune(
     model: keras.Model,
     feed: Feed,
     *,
-    sparsity: float | Mapping[str, float] = 0.5,
+    sparsity: Share | Mapping[str, Share] = 0.5,
     schedule: Literal["polynomial", "constant"] = "polynomial",
+    scope: Literal["layer", "global"] = "layer",
+    block: tuple[int, int] = (1, 1),
     keep: tuple[str, ...] | None = None,
     how: FineTuning | None = None,
 ) -> keras.Model:
-    """Zero the smallest weights of each layer while fine-tuning.
+    """Zero the smallest weights while fine-tuning.
 
     Args:
         model: Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
         feed: batches.
-        sparsity: share of zeros in each pruned kernel, in (0, 1); or {pattern of layer names: share}, the last pattern
-            that matches counts and 0 leaves a layer dense.
-        schedule: "polynomial" lets the share rise over the first half of the steps, "constant" has it from the start.
+        sparsity: share of zeros, in [0, 1); "2:4" for two zeros in every four neighbouring input channels; or
+            {pattern of layer names: one of these}, the last pattern that matches counts and 0 leaves a layer dense.
+        schedule: "polynomial" lets the share rise over the first half of the steps, "constant" has it from the start;
+            "2:4" is there from the first step.
+        scope: "layer" gives every kernel its share. "global" has one threshold for all of them, where the trained
+            weights together have the share; no kernel loses more than 95% (or the share, if that is more).
+        block: (height, width) of the blocks that become zero together, in a kernel seen as a matrix with a row for each
+            input (and place in the window) and a column for each output channel; the blocks with the smallest mean go.
         keep: patterns of layer names that stay dense; none given keeps the first convolution and the last dense layer.
         how: the fine-tuning.
 
@@ -47,14 +59,16 @@ def prune(
         keras.Model: a new ordinary Keras 3 model, its pruned kernels with exact zeros.
 
     Raises:
-        InputError: a share out of range, a pattern that no layer matches, or a model that cannot be bridged.
+        InputError: a setting out of range, settings that exclude each other, a pattern that no layer matches, or a
+            model that cannot be bridged.
 
-    Source: Zhu and Gupta, To prune, or not to prune, 2017, section 3.
+    Source: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015, section 3; for the
+        schedule Zhu and Gupta, To prune, or not to prune, 2017, section 3.
     """
     how = how or FineTuning()
     legacy = bridge.to_tf_keras(model)
-    shares = plan(legacy, sparsity, keep)
-    wrapped = _wrap(legacy, shares, lambda share: _schedule(schedule, share, feed.steps * how.epochs))
+    shares = plan(legacy, sparsity, keep, scope=scope, block=block)
+    wrapped = _wrap(legacy, shares, lambda share: _schedule(schedule, share, feed.steps * how.epochs), tuple(block))
     # Sparse enough after the ramp; epochs are whole, so the first one counted is the next.
     keep_from = min(how.epochs - 1, int(np.ceil(_RAMP * how.epochs))) if schedule == "polynomial" else 0
     sparsity_api = tfmot().sparsity.keras
@@ -63,30 +77,51 @@ def prune(
 
 
 def plan(
-    legacy: tf_keras.Model, sparsity: float | Mapping[str, float], keep: tuple[str, ...] | None = None
-) -> dict[str, float]:
+    legacy: tf_keras.Model,
+    sparsity: Share | Mapping[str, Share],
+    keep: tuple[str, ...] | None = None,
+    *,
+    scope: str = "layer",
+    block: tuple[int, int] = (1, 1),
+) -> dict[str, Share]:
     """Which layers are pruned, and how far.
 
     Args:
         legacy: bridged model.
         sparsity: as in `prune`.
         keep: as in `prune`.
+        scope: as in `prune`.
+        block: as in `prune`.
 
     Returns:
-        name of a layer -> share of zeros, without the layers that stay dense.
+        name of a layer -> share of zeros or "2:4", without the layers that stay dense.
     """
     names = [layer.name for layer in legacy.layers if type(layer) in PRUNABLE]
-    patterns = dict(sparsity) if isinstance(sparsity, Mapping) else {"*": sparsity}
-    for share in patterns.values():
-        if not isinstance(share, (int, float)) or not 0 <= share < 1:
+    by_pattern = dict(sparsity) if isinstance(sparsity, Mapping) else {"*": sparsity}
+    _check(by_pattern, scope, block)
+    for pattern in (*by_pattern, *(keep or ())):
+        patterns.check(pattern, names, "that can be pruned")
+    dense = _first_and_last(legacy) if keep is None else {name for name in names if patterns.among(name, keep)}
+    shares = {name: _last_match(name, by_pattern) for name in names if name not in dense}
+    shares = {name: share for name, share in shares.items() if share}
+    return _global(legacy, shares, block) if scope == "global" and shares else shares
+
+
+def _check(by_pattern: Mapping[str, Share], scope: str, block: tuple[int, int]) -> None:
+    shares = list(by_pattern.values())
+    for share in shares:
+        if share != TWO_OF_FOUR and not (isinstance(share, (int, float)) and 0 <= share < 1):
             raise InputError(
-                f"compress: sparsity must be in [0, 1), received {share!r}; 0.5 zeroes half of the weights."
+                f'compress: sparsity must be in [0, 1) or "2:4", received {share!r}; 0.5 zeroes half of the weights.'
             )
-    for pattern in (*patterns, *(keep or ())):
-        _check_matches(pattern, names)
-    dense = _first_and_last(legacy) if keep is None else {n for n in names if any(fnmatchcase(n, p) for p in keep)}
-    shares = {name: _last_match(name, patterns) for name in names if name not in dense}
-    return {name: share for name, share in shares.items() if share}
+    if scope not in ("layer", "global"):
+        raise InputError(f"compress: scope must be layer or global, received {scope!r}.")
+    if len(block) != 2 or any(type(side) is not int or side < 1 for side in block):
+        raise InputError(f"compress: block must be two whole numbers of at least 1, as in (1, 4), received {block!r}.")
+    if TWO_OF_FOUR in shares and (scope == "global" or tuple(block) != (1, 1)):
+        raise InputError('compress: sparsity "2:4" says itself which weights go. Leave scope and block away.')
+    if scope == "global" and len({share for share in shares if share}) > 1:
+        raise InputError(f"compress: scope global takes one share for all layers, received {dict(by_pattern)!r}.")
 
 
 def _first_and_last(legacy: tf_keras.Model) -> set[str]:
@@ -96,27 +131,49 @@ def _first_and_last(legacy: tf_keras.Model) -> set[str]:
     return {*convolutions[:1], *denses[-1:]}
 
 
-def _last_match(name: str, patterns: Mapping[str, float]) -> float:
-    shares = [share for pattern, share in patterns.items() if fnmatchcase(name, pattern)]
+def _last_match(name: str, by_pattern: Mapping[str, Share]) -> Share:
+    shares = [share for pattern, share in by_pattern.items() if patterns.among(name, [pattern])]
     return shares[-1] if shares else 0.0
 
 
-def _check_matches(pattern: str, names: list[str]) -> None:
-    if not any(fnmatchcase(name, pattern) for name in names):
-        raise InputError(
-            f"compress: no layer that can be pruned matches {pattern!r}. Layers: {', '.join(names) or 'none'}."
-            f"{did_you_mean(pattern, names)}"
-        )
+def _global(legacy: tf_keras.Model, shares: Mapping[str, float], block: tuple[int, int]) -> dict[str, Share]:
+    """What each layer loses to one threshold that all together lose the wanted share to.
+
+    The threshold is that of the trained weights: what moves while fine-tuning moves within its layer.
+    """
+    share = next(iter(shares.values()))
+    means = {name: np.ravel(blocks.means(legacy.get_layer(name).kernel, block)) for name in shares}
+    most, total = max(_MOST, share), sum(values.size for values in means.values())
+
+    def lost(threshold: float) -> dict[str, Share]:
+        return {name: min(most, float(np.mean(values <= threshold))) for name, values in means.items()}
+
+    low, high = 0.0, max(float(values.max()) for values in means.values())
+    for _ in range(40):
+        middle = (low + high) / 2
+        enough = sum(part * means[name].size for name, part in lost(middle).items()) >= share * total
+        low, high = (low, middle) if enough else (middle, high)
+    return {name: part for name, part in lost(high).items() if part}
 
 
-def _wrap(legacy: tf_keras.Model, shares: Mapping[str, float], schedule: Callable[[float], Any]) -> tf_keras.Model:
+def _wrap(
+    legacy: tf_keras.Model,
+    shares: Mapping[str, Share],
+    schedule: Callable[[float], Any],
+    block: tuple[int, int],
+) -> tf_keras.Model:
     """The model with a mask around each layer of the plan; its layers are used up, so bridge again for the next try."""
     api = tfmot().sparsity.keras
 
     def wrap(layer: tf_keras.layers.Layer) -> Any:
-        if layer.name not in shares:
+        share = shares.get(layer.name)
+        if share is None:
             return layer
-        return api.prune_low_magnitude(layer, schedule(shares[layer.name]))
+        if share == TWO_OF_FOUR:
+            return api.prune_low_magnitude(layer, schedule(0.5), sparsity_m_by_n=(2, 4))
+        if block != (1, 1):
+            return blocks.wrapped(layer, schedule(share), block)
+        return api.prune_low_magnitude(layer, schedule(share))
 
     with tf_keras.utils.custom_object_scope(SCOPE):
         return tf_keras.models.clone_model(legacy, clone_function=wrap)

@@ -10,13 +10,19 @@ from tfmap.errors import InputError, did_you_mean
 
 # step -> its arguments, in the order in which they may stand without a name
 STEPS: dict[str, tuple[str, ...]] = {
-    "prune": ("sparsity", "schedule", "keep", "epochs", "learning_rate"),
+    "prune": ("sparsity", "schedule", "keep", "epochs", "learning_rate", "scope", "block"),
+    "channels": ("macs", "score", "multiple", "keep", "epochs", "learning_rate"),
     "qat": ("epochs", "learning_rate"),
 }
 # type of an argument, where it has one
 TYPES: dict[str, tuple[type, ...]] = {
-    "sparsity": (int, float, dict),
+    "sparsity": (int, float, str, dict),
     "schedule": (str,),
+    "scope": (str,),
+    "block": (list, tuple),
+    "macs": (int, float),
+    "score": (str,),
+    "multiple": (int,),
     "keep": (list, tuple),
     "epochs": (int,),
     "learning_rate": (int, float),
@@ -35,10 +41,12 @@ def parse(recipe: str) -> tuple[Step, ...]:
     """Read a recipe.
 
     Args:
-        recipe: steps separated by "|", such as "prune(0.5)|qat" or "prune({'*': 0.5, 'conv_pw_1*': 0.8})".
+        recipe: steps separated by "|", such as "prune(0.5)|qat", "prune({'*': 0.5, 'conv_pw_1*': 0.8})",
+            "prune(0.5, block=(1, 4))" or "channels(0.5, score='l1')|prune('2:4')".
 
     Raises:
-        InputError: no step, an unknown one, one that stands twice or behind qat, or arguments it does not have.
+        InputError: no step, an unknown one, one that stands twice or where it undoes another, or arguments it does not
+            have.
     """
     steps = tuple(_step(part.strip(), recipe) for part in recipe.split("|")) if recipe.strip() else ()
     names = [step.name for step in steps]
@@ -48,6 +56,8 @@ def parse(recipe: str) -> tuple[Step, ...]:
         raise _error("a step stands twice", recipe, "Expected each step once.")
     if "qat" in names[:-1]:
         raise _error("qat must be the last step", recipe, "What comes behind it would undo its rounding.")
+    if "channels" in names and {"prune", "cluster"} & set(names[: names.index("channels")]):
+        raise _error("channels must come before prune and cluster", recipe, "Its fine-tuning would undo their work.")
     return steps
 
 
