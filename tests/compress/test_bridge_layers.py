@@ -429,7 +429,14 @@ def inside():
     return on(lambda x: layers.TimeDistributed(layers.Lambda(lambda t: t, name="hidden"))(x), SEQUENCE)
 
 
+def adapted():
+    lookup = layers.StringLookup(name="words")
+    lookup.adapt(np.array(["cat", "dog"]))
+    return on(lambda x: lookup(x), (3,), "string")
+
+
 CANNOT = {
+    "what it has learned by adapt() is lost in a copy": (adapted, "'words' (StringLookup)"),
     "it has a LoRA adapter": (lora, "'adapted' (Dense)"),
     "its weights are quantised already (int8)": (int8, "'whole' (Dense)"),
     "it runs the code of another framework": (jax, "'foreign' (JaxLayer)"),

@@ -105,3 +105,9 @@ def test_what_tfmot_knows_becomes_its_layer():
         *("InputLayer", "Rescaling", "Rescaling", "Conv2D", "Activation"),
         *("Add", "Multiply", "Concatenate", "GlobalAveragePooling2D"),
     ]
+
+
+def test_every_output_of_an_operation_is_a_layer_that_tfmot_can_quantise():
+    twin = parity(on(lambda x: list(ops.split(x, 4, axis=1)) + list(ops.top_k(ops.max(x, axis=(1, 2)), 2))))
+    assert len(twin.outputs) == 6
+    assert all(len(layer.inbound_nodes[0].output_shapes) == 4 for layer in twin.layers if "split" in layer.name)

@@ -133,3 +133,25 @@ def test_a_twin_that_is_none_is_refused(register, why):
     register(Shift, WRONG[why])
     with pytest.raises(InputError, match=why):
         bridge.to_tf_keras(on(lambda x: Shift(name="mine")(x)))
+
+
+class Wide(layers.Layer):
+    """Its arguments are not in its config."""
+
+    def __init__(self, *widths, **options):
+        super().__init__(**options)
+        self.widths = widths
+
+    def build(self, shape):
+        self.by = self.add_weight(name="by", shape=(sum(self.widths),), initializer="ones")
+
+    def call(self, x):
+        return x + self.by
+
+
+def test_a_layer_that_cannot_be_copied_is_refused_before_any_training(register):
+    register(Wide)
+    with pytest.raises(
+        InputError, match=r"'mine' \(Wide\) cannot be copied from its config \(.*Error\). Give the class"
+    ):
+        bridge.to_tf_keras(on(lambda x: Wide(1, 2, name="mine")(x)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,18 @@ def apply(operation: Any, args: tuple, kwargs: dict, name: str) -> Any:
         name: name of the new layer.
     """
     made = None if kwargs else _as_layer(operation, args, name)
-    return host(operation, args, kwargs, name=name) if made is None else made
+    if made is not None:
+        return made
+    number = len(operation._inbound_nodes[0].outputs)
+    if number == 1:
+        return host(operation, args, kwargs, name=name)
+    # tfmot quantises no layer of several outputs.
+    return [host(_one_of(operation, i), args, kwargs, name=f"{name}_{i}") for i in range(number)]
+
+
+def _one_of(operation: Any, index: int) -> Callable[..., Any]:
+    """An operation that splits, say, with one of its outputs alone."""
+    return lambda *args, **kwargs: tree.flatten(operation(*args, **kwargs))[index]
 
 
 def _as_layer(operation: Any, args: tuple, name: str) -> Any | None:
