@@ -311,7 +311,7 @@ def test_networks_of_keras_applications(family):
     parity(build(weights=None, input_shape=(size, size, 3), classes=5, classifier_activation=None, **options))
 
 
-QUICK = ("lenet", "resnet8", "mobilenet_v1_025")
+QUICK = ("lenet", "resnet8")
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -90,3 +90,23 @@ BY_NAME = {
 def test_what_keras_would_not_find_again_by_its_name_is_refused(name, kind):
     with pytest.raises(InputError, match=f"'odd'.*its activation .*'{name}'.*bridge.register"):
         bridge.to_tf_keras(on(lambda x: kind(BY_NAME[name], name="odd")(x), (6,)))
+
+
+GUESTS = {
+    "inside a guest": lambda x: layers.LSTM(3, activation=ops.gelu, name="odd")(x),
+    "at its gates": lambda x: layers.LSTM(3, recurrent_activation=ops.gelu, name="odd")(x),
+    "inside a wrapper": lambda x: layers.TimeDistributed(layers.Dense(3, ops.gelu, name="odd"))(x),
+}
+
+
+@pytest.mark.parametrize("where", GUESTS)
+def test_a_guest_is_refused_too_as_its_copy_would_have_another(where):
+    with pytest.raises(InputError, match="'odd'.*its (recurrent_)?activation 'gelu'"):
+        bridge.to_tf_keras(on(GUESTS[where], (4, 6)))
+
+
+def test_a_registered_layer_too(monkeypatch):
+    monkeypatch.setattr("tfmap.compress.bridge_registry._registered", {})
+    bridge.register(layers.EinsumDense)
+    with pytest.raises(InputError, match="'odd'.*its activation 'gelu'"):
+        bridge.to_tf_keras(on(layers.EinsumDense("ab,bc->ac", 3, ops.gelu, name="odd"), (4,)))

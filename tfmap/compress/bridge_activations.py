@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tf_keras
 
-from tfmap.compress.bridge_refusals import cannot, obstacle
+from tfmap.compress.bridge_refusals import cannot
 from tfmap.compress.hosted import hosted
 
 L = tf_keras.layers
@@ -37,23 +37,36 @@ def split(layer: keras.Layer, name: str) -> tuple[str, Callable[[Any], Any]]:
     return "linear", of(layer, f"{name}_{kind or 'activation'}")
 
 
+def check(layer: keras.Layer) -> None:
+    """Raise where Keras itself would not copy a layer with the activation that it has.
+
+    Args:
+        layer: a layer of Keras; its sublayers are not looked at.
+
+    Raises:
+        InputError: the activation is a function of the user's own, or has the name of another one.
+    """
+    for key in ("activation", "recurrent_activation"):
+        function = getattr(layer, key, None)
+        if callable(function) and not isinstance(function, keras.Layer) and not _known(function):
+            own = getattr(function, "__name__", type(function).__name__)
+            raise cannot(layer, f"its {key} {own!r} is a function of your own, or not what keras.activations calls so")
+
+
 def of(layer: keras.Layer, name: str) -> Callable[[Any], Any]:
-    """The activation of a layer, as tf_keras layers.
+    """The activation of a layer that passed `check`, as tf_keras layers.
 
     Args:
         layer: a Keras 3 layer with an `activation`.
         name: for the new layers.
 
     Raises:
-        InputError: the activation is a function of the user's own, or a layer with weights.
+        InputError: the activation is a layer with weights.
     """
     function = layer.activation
-    if _known(function):
-        return activation(_known(function), name)
     if not isinstance(function, keras.Layer):
-        own = getattr(function, "__name__", type(function).__name__)
-        raise cannot(layer, f"its activation {own!r} is a function of your own, or not what keras.activations calls so")
-    if obstacle(function) or function.weights or not function.built:
+        return activation(_known(function), name)
+    if function.weights or not function.built:
         raise cannot(layer, f"its activation is the layer {function.name!r}, which has to stand behind it")
     return hosted(function, name)
 
@@ -67,19 +80,19 @@ def _known(function: Callable | None) -> str:
     namesake = getattr(keras.activations, name, None)
     if function is None or namesake is function:
         return name
-    if namesake is None or getattr(function, "__module__", "").split(".")[0] not in ("keras", "tensorflow"):
-        return ""
-    return name if _is_found_again(function) else ""
+    of_a_library = getattr(function, "__module__", "").split(".")[0] in ("keras", "tensorflow")
+    return name if namesake and of_a_library and _is_found_again(function, namesake) else ""
 
 
-def _is_found_again(function: Callable) -> bool:
-    """Whether what Keras makes of a library's function, when it copies a layer, computes the same."""
+def _is_found_again(function: Callable, namesake: Callable) -> bool:
+    """Whether a library's function, what Keras makes of it in a copy, and its namesake compute the same."""
+    values = keras.ops.linspace(-9.0, 9.0, 64)
     try:
         again = keras.activations.get(keras.activations.serialize(function))
+        one, *others = (np.asarray(each(values)) for each in (function, again, namesake))
     except (TypeError, ValueError):
         return False
-    values = keras.ops.linspace(-9.0, 9.0, 64)
-    return np.allclose(function(values), again(values), atol=1e-6)
+    return all(np.allclose(one, other, atol=1e-6) for other in others)
 
 
 def activation(kind: str, name: str) -> Callable[[Any], Any]:

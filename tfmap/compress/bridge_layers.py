@@ -71,13 +71,10 @@ def translate(layer: keras.Layer, name: str) -> Translated:
     Raises:
         InputError: the layer cannot be bridged.
     """
+    _check(layer)
     if is_registered(layer):
-        copy_of(layer)  # now, not after hours of training
         made = built(layer, name)
         return _guest(layer, name) if made is None else _single(layer, made)
-    for part in layer._flatten_layers():
-        if obstacle(part) and not is_registered(part):
-            raise cannot(part, obstacle(part))
     if not _is_plain(layer):
         return _guest(layer, name)
     kind = type(layer).__name__
@@ -85,6 +82,17 @@ def translate(layer: keras.Layer, name: str) -> Translated:
         return Translated(lambda x, **_: x)
     make = _SPECIAL.get(kind, _twin if kind in TWINS else _guest)
     return make(layer, name) or _guest(layer, name)
+
+
+def _check(layer: keras.Layer) -> None:
+    """Raise where a layer, or one in it, cannot cross or cannot be copied: now, not after hours of training."""
+    for part in layer._flatten_layers():
+        if not is_registered(layer) and not is_registered(part) and obstacle(part):
+            raise cannot(part, obstacle(part))
+        if type(part).__module__.startswith("keras."):
+            bridge_activations.check(part)
+    if is_registered(layer):
+        copy_of(layer)
 
 
 def carried(made: Translated, name: str) -> Translated:
