@@ -4,12 +4,16 @@ import copy
 
 import keras
 import numpy as np
+import pytest
+import tensorflow as tf
 import tf_keras
 from keras import layers
 
 from tests.compress.parity import agree, answers, on, probe, shake
 from tfmap.compress import bridge, qat
+from tfmap.compress.finetune import FineTuning
 from tfmap.compress.hosted import SCOPE, Held, Hosted, Slot
+from tfmap.litert import LiteModel
 
 
 def guests(x):
@@ -91,3 +95,27 @@ def test_the_guest_itself_is_left_alone():
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert all(isinstance(weight, keras.Variable) for weight in model.weights)
+
+
+class Pictures:
+    """Two batches of random pictures."""
+
+    steps = 2
+
+    def train(self, epoch, step, epochs):
+        rng = np.random.default_rng(0)
+        picture = rng.integers(0, 256, (4, 16, 16, 3)).astype("uint8")
+        batch = {"image": picture, "label": np.arange(4) % 3, "weight": np.ones(4, "float32")}
+        return tf.data.Dataset.from_tensors(batch).repeat()
+
+    def val(self):
+        return None
+
+
+@pytest.mark.slow
+def test_they_learn_with_rounding_and_the_file_answers_as_the_training_did():
+    model = on(guests)
+    learned = qat.train(model, Pictures(), how=FineTuning(epochs=1, learning_rate=1e-4, verbose=False))
+    pictures = next(iter(Pictures().train(0, 0, 1)))["image"].numpy()
+    assert np.abs(LiteModel(learned.to_tflite()).predict(pictures) - learned.predict(pictures)).max() < 0.02
+    assert np.abs(learned.model.predict(pictures, verbose=0) - learned.predict(pictures)).max() < 0.02
