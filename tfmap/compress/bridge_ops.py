@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tf_keras
+from keras import tree
 
-from tfmap.compress.bridge_layers import activation
+from tfmap.compress.bridge_activations import activation
 from tfmap.compress.hosted import host, is_symbolic
 
 L = tf_keras.layers
@@ -29,29 +31,59 @@ def apply(operation: Any, args: tuple, kwargs: dict, name: str) -> Any:
         kwargs: its keyword arguments, likewise.
         name: name of the new layer.
     """
+    made = None if kwargs else _as_layer(operation, args, name)
+    if made is not None:
+        return made
+    number = len(operation._inbound_nodes[0].outputs)
+    if number == 1:
+        return host(operation, args, kwargs, name=name)
+    # tfmot quantises no layer of several outputs.
+    return [host(_one_of(operation, i), args, kwargs, name=f"{name}_{i}") for i in range(number)]
+
+
+def _one_of(operation: Any, index: int) -> Callable[..., Any]:
+    """An operation that splits, say, with one of its outputs alone."""
+    return lambda *args, **kwargs: tree.flatten(operation(*args, **kwargs))[index]
+
+
+def _as_layer(operation: Any, args: tuple, name: str) -> Any | None:
+    """The layer's output, where there is a layer that does just this."""
     kind = type(operation).__name__
-    if len(args) == 2 and not kwargs and kind in (*_MERGE, "Divide", "TrueDivide"):
-        merged = _binary(kind, *args, name=name)
-        if merged is not None:
-            return merged
+    if len(args) == 2 and kind in (*_MERGE, "Divide", "TrueDivide"):
+        return _binary(kind, *args, name=name)
+    if not _are_alike(tree.flatten(args)):
+        return None
     if kind == "Concatenate":
         return L.Concatenate(axis=operation.axis, name=name)(list(args[0]))
-    if kind in _ACTIVATIONS:
+    if kind in _ACTIVATIONS and len(args) == 1:
         return activation(_ACTIVATIONS[kind], name)(args[0])
     if kind == "Mean" and operation.axis in ((1, 2), [1, 2]) and len(args[0].shape) == 4:
-        return L.GlobalAveragePooling2D(keepdims=operation.keepdims, name=name)(args[0])
-    return host(operation, args, kwargs, name=name)
+        pool = L.GlobalAveragePooling2D(keepdims=operation.keepdims, data_format="channels_last", name=name)
+        return pool(args[0])
+    return None
 
 
-def _binary(kind: str, a: Any, b: Any, *, name: str) -> Any:
+def _are_alike(values: list) -> bool:
+    """Whether all are float tensors of one dtype, rank and batch size.
+
+    tf_keras averages integers as integers, adds no float to an integer, and lines up a (B, C) with a (B, H, W, C) at
+    the batch, where operators line up the last axes.
+    """
+    if not all(is_symbolic(value) and value.dtype.is_floating for value in values):
+        return False
+    return len({(value.dtype, len(value.shape), value.shape[0]) for value in values}) == 1
+
+
+def _binary(kind: str, a: Any, b: Any, *, name: str) -> Any | None:
     """Two tensors of one shape: a merge layer. A tensor and a constant: a Rescaling. Else None."""
     if is_symbolic(a) and is_symbolic(b):
-        return getattr(L, kind)(name=name)([a, b]) if kind in _MERGE else None
+        return getattr(L, kind)(name=name)([a, b]) if kind in _MERGE and _are_alike([a, b]) else None
     tensor, constant = (a, b) if is_symbolic(a) else (b, a)
-    constant = np.asarray(constant, np.float64)
-    if constant.ndim > 1:
+    constant = np.asarray(constant)
+    fractions = tensor.dtype.is_floating or constant.dtype.kind == "f" or kind.endswith("Divide")
+    if constant.ndim > 1 or constant.ndim > len(tensor.shape) - 1 or not fractions:
         return None
-    affine = _affine(kind, constant, tensor_first=is_symbolic(a))
+    affine = _affine(kind, constant.astype(np.float64), tensor_first=is_symbolic(a))
     if affine is None:
         return None
     scale, offset = (np.asarray(value).tolist() for value in affine)

@@ -1,10 +1,12 @@
-"""tf_keras layers of our own: a Keras 3 operation as a guest, and nothing else."""
+"""tf_keras layers of our own: a Keras 3 function, operation or layer as a guest, and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
+import keras
 import tensorflow as tf
 import tf_keras
 from keras import tree
@@ -26,9 +28,15 @@ class Slot:
     def __init__(self, index: int) -> None:
         self.index = index
 
+    def __repr__(self) -> str:
+        return f"Slot({self.index})"
+
 
 class Hosted(tf_keras.layers.Layer):
-    """A stateless Keras 3 function or operation inside a tf_keras model.
+    """A Keras 3 function, operation or layer inside a tf_keras model.
+
+    The weights of a Keras 3 layer become weights of this one, in the order of `weights_of`; the Keras 3 layer runs on
+    their values and its own stay as they are.
 
     Args:
         function: Held callable on TensorFlow tensors.
@@ -40,20 +48,62 @@ class Hosted(tf_keras.layers.Layer):
         self.function = function
         # Held, as tf_keras would otherwise track the containers and wrap them.
         self.template = template
+        self.own = Held([])
 
-    def call(self, inputs: tf.Tensor | list[tf.Tensor]) -> Any:
+    def build(self, input_shape: Any) -> None:
+        self.own = Held([self._weight(*numbered) for numbered in enumerate(weights_of(self.function.value))])
+        super().build(input_shape)
+
+    def _weight(self, index: int, variable: Any) -> tf.Variable:
+        """A number makes the name unique: a Bidirectional has two of each."""
+        kind = {"shape": tuple(variable.shape), "dtype": variable.dtype, "initializer": "zeros"}
+        learns = _learns(self.function.value, variable)
+        return self.add_weight(name=f"{variable.name}_{index}", trainable=learns, **kind)
+
+    def call(self, inputs: tf.Tensor | list[tf.Tensor], training: Any = None) -> Any:
         # Autograph cannot read Keras 3's sources as Keras 2 code.
-        return tf.autograph.experimental.do_not_convert(self._run)(inputs)
+        return tf.autograph.experimental.do_not_convert(self._run)(inputs, training)
 
-    def _run(self, inputs: tf.Tensor | list[tf.Tensor]) -> Any:
+    def _run(self, inputs: tf.Tensor | list[tf.Tensor], training: Any) -> Any:
         tensors = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         args, kwargs = tree.map_structure(
             lambda leaf: tensors[leaf.index] if isinstance(leaf, Slot) else leaf, self.template.value
         )
-        return self.function.value(*args, **kwargs)
+        function = self.function.value
+        if not isinstance(function, keras.Layer):
+            return function(*args, **kwargs)
+        if function._call_has_training_arg:
+            # While a model is put together, tf_keras may hand over a symbolic flag.
+            kwargs = {"training": bool(training) if isinstance(training, bool | int) else False, **kwargs}
+        return self._as_layer(function, args, kwargs)
+
+    def _as_layer(self, layer: keras.Layer, args: tuple, kwargs: dict) -> Any:
+        """Call the Keras 3 layer on our weights; what it changes (statistics, seeds) is kept."""
+        ours = list(zip(weights_of(layer), self.own.value, strict=True))
+        with keras.StatelessScope([(variable, tf.convert_to_tensor(own)) for variable, own in ours]) as scope:
+            before = dict(scope.state_mapping)
+            outputs = layer(*args, **kwargs)
+        targets = {id(variable): own for variable, own in ours}
+        for variable in layer.variables:
+            value = scope.get_current_value(variable)
+            if value is not None and value is not before.get(id(variable)):
+                targets.get(id(variable), variable).assign(value)
+        return outputs
 
     def get_config(self) -> dict:
         return {**super().get_config(), "function": self.function, "template": self.template}
+
+
+def weights_of(function: Any) -> list:
+    """The weights of a Keras 3 layer, those that learn first, as tf_keras orders them; none for a function."""
+    if not isinstance(function, keras.Layer):
+        return []
+    return sorted(function.weights, key=lambda weight: not _learns(function, weight))
+
+
+def _learns(layer: keras.Layer, variable: Any) -> bool:
+    """Whether a weight is one to train, also in a layer that is frozen now."""
+    return any(variable is own for part in layer._flatten_layers() for own in part._trainable_variables)
 
 
 def host(function: Callable, args: tuple, kwargs: dict, *, name: str) -> Any:
@@ -68,6 +118,23 @@ def host(function: Callable, args: tuple, kwargs: dict, *, name: str) -> Any:
     Returns:
         Symbolic output(s).
     """
+    tensors, template = slotted(args, kwargs)
+    return called(Hosted(Held(function), Held(template), name=name), tensors)
+
+
+def hosted(function: Callable, name: str) -> Callable[..., Any]:
+    """A stateless Keras 3 function as a function of symbolic tf_keras tensors; every call is a layer of its own."""
+    calls = count()
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        number = next(calls)
+        return host(function, args, kwargs, name=f"{name}_{number}" if number else name)
+
+    return call
+
+
+def slotted(args: tuple, kwargs: dict) -> tuple[list, tuple]:
+    """(the symbolic tensors in the arguments of a call, the arguments with a Slot in their place)."""
     tensors: list = []
 
     def slot(leaf: Any) -> Any:
@@ -76,8 +143,11 @@ def host(function: Callable, args: tuple, kwargs: dict, *, name: str) -> Any:
         tensors.append(leaf)
         return Slot(len(tensors) - 1)
 
-    template = tree.map_structure(slot, (tuple(args), dict(kwargs)))
-    layer = Hosted(Held(function), Held(template), name=name)
+    return tensors, tree.map_structure(slot, (tuple(args), dict(kwargs)))
+
+
+def called(layer: tf_keras.layers.Layer, tensors: list) -> Any:
+    """The layer's symbolic output for its tensors: one alone, or a list."""
     return layer(tensors[0] if len(tensors) == 1 else tensors)
 
 
