@@ -8,15 +8,15 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema  # as TensorFlow has it, without TensorFlow
 
 from tfmap.errors import InputError
-from tfmap.graph import Graph, Op, Tensor
+from tfmap.graph import Graph, Op, Outline, Signature, Tensor
 
 IDENTIFIER = b"TFL3"
 _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 _OPS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-_BROKEN = (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
+_BROKEN = (struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
 
 def load(model: str | Path | bytes) -> bytes:
@@ -39,9 +39,26 @@ def read(model: str | Path | bytes) -> Graph:
         FileNotFoundError: the file does not exist.
         InputError: it is no TFLite file, or a broken one.
     """
+    return outline(model).graph
+
+
+def outline(model: str | Path | bytes) -> Outline:
+    """All that a file holds, of any maker.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        InputError: it is no TFLite file, or a broken one.
+    """
     parsed = _parse(model)
     try:
-        return _graph(parsed)
+        buffers = {_text(entry.name): parsed.buffers[entry.buffer].data for entry in parsed.metadata or []}
+        return Outline(
+            description=_text(parsed.description),
+            schema=int(parsed.version),
+            subgraphs=_subgraphs(parsed),
+            signatures=tuple(_signature(signature, parsed) for signature in parsed.signatureDefs or []),
+            buffers={name: b"" if data is None else bytes(data) for name, data in buffers.items()},
+        )
     except _BROKEN as error:
         raise InputError(f"{_name(model)} is a broken TFLite file: {error}") from error
 
@@ -101,10 +118,11 @@ def _parse(model: str | Path | bytes) -> Any:
         raise InputError(f"{_name(model)} is a broken TFLite file: {error}") from error
 
 
-def _graph(parsed: Any) -> Graph:
+def _subgraphs(parsed: Any) -> tuple[tuple[str, Graph], ...]:
     names = [_op_name(code) for code in parsed.operatorCodes]
-    graphs = [_subgraph(subgraph, parsed.buffers, names) for subgraph in parsed.subgraphs]
-    return Graph(tuple(op for graph in graphs for op in graph.ops), graphs[0].inputs, graphs[0].outputs)
+    if not parsed.subgraphs:
+        raise ValueError("it holds no graph")
+    return tuple((_text(raw.name), _subgraph(raw, parsed.buffers, names)) for raw in parsed.subgraphs)
 
 
 def _subgraph(subgraph: Any, buffers: list, names: list[str]) -> Graph:
@@ -116,6 +134,19 @@ def _subgraph(subgraph: Any, buffers: list, names: list[str]) -> Graph:
     operators = subgraph.operators or []
     ops = tuple(Op(names[op.opcodeIndex], pick(op.inputs), pick(op.outputs)) for op in operators)
     return Graph(ops, pick(subgraph.inputs), pick(subgraph.outputs))
+
+
+def _signature(signature: Any, parsed: Any) -> Signature:
+    tensors = parsed.subgraphs[signature.subgraphIndex].tensors
+
+    def named(entries: Any) -> dict[str, str]:
+        return {_text(entry.name): _text(tensors[entry.tensorIndex].name) for entry in entries or []}
+
+    return Signature(_text(signature.signatureKey), named(signature.inputs), named(signature.outputs))
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
 
 
 def _op_name(code: Any) -> str:
@@ -131,13 +162,14 @@ def _tensor(tensor: Any, buffers: list) -> Tensor:
     zero = () if quantised is None or quantised.zeroPoint is None else tuple(map(int, quantised.zeroPoint))
     data, dtype = buffers[tensor.buffer].data, _TYPES[tensor.type]
     return Tensor(
-        name=(tensor.name or b"").decode(),
+        name=_text(tensor.name),
         dtype=dtype,
         shape=() if tensor.shape is None else tuple(map(int, tensor.shape)),
         scale=scale,
         zero_point=zero,
         nbytes=0 if data is None else len(data),
         zeros=_zeros(data, dtype, zero),
+        buffer=int(tensor.buffer),
     )
 
 

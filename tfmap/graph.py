@@ -26,6 +26,7 @@ class Tensor:
         zero_point: as `scale`.
         nbytes: size of its constant data; 0 where the tensor is computed.
         zeros: how many of its constant values are zero.
+        buffer: which buffer of the file holds its constant data; tensors may share one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Tensor:
     zero_point: tuple[int, ...]
     nbytes: int
     zeros: int
+    buffer: int = 0
 
     @property
     def is_weight(self) -> bool:
@@ -60,6 +62,15 @@ class Op:
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A way to call a file by name: names of arguments and results -> names of tensors."""
+
+    key: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -115,3 +126,28 @@ class Graph:
         weights = [tensor for tensor in self.tensors if tensor.is_weight]
         total = sum(math.prod(tensor.shape) for tensor in weights)
         return sum(tensor.zeros for tensor in weights) / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A whole file.
+
+    Attributes:
+        description: what its maker wrote, such as "MLIR Converted.".
+        schema: version of the schema, 3.
+        subgraphs: (name, graph) of each; the first is the main one.
+        signatures: ways to call it by name.
+        buffers: named buffers of its own metadata list -> bytes.
+    """
+
+    description: str
+    schema: int
+    subgraphs: tuple[tuple[str, Graph], ...]
+    signatures: tuple[Signature, ...]
+    buffers: dict[str, bytes]
+
+    @property
+    def graph(self) -> Graph:
+        """The main graph and those that it calls: ops of all, inputs and outputs of the first."""
+        main = self.subgraphs[0][1]
+        return Graph(tuple(op for _, graph in self.subgraphs for op in graph.ops), main.inputs, main.outputs)

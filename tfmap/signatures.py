@@ -50,7 +50,7 @@ _FILLED = {
     "tune": {"config", "seed"},
     "compare": {"config", "seed"},
     "compress": {"task", "augment", "pipeline", "seed"},
-    "export": {"task", "seed"},
+    "export": {"task", "seed", "digest"},
     "verify": {"task"},
 }
 _NAMES = {kind.__name__: kind for kind in (str, int, float, bool, list, tuple, dict)} | {"Literal": Literal}

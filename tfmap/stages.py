@@ -50,6 +50,7 @@ STAGES = {
     "export": Stage("a run's model -> model.tflite with labels and metadata", RUN, ("export",), _DATA),
     "verify": Stage("model.tflite against the model, in the real runtime", RUN, ("verify",), _DATA),
     "report": Stage("a run folder -> report.html", "RUN"),
+    "inspect": Stage("what is in a .tflite file, whoever made it", "FILE.tflite [out=FOLDER]"),
     "predict": Stage("pictures -> their top_k most probable classes", "MODEL PICTURE... [top_k=3]"),
     "demo": Stage("the whole flow, offline, on the embedded sample", "[section.key=value ...] [out=RUN]"),
 }

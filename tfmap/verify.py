@@ -212,6 +212,7 @@ def command(config: dict[str, Any], run: Run) -> None:
         OverBudget: the file failed; verify.json says why too.
     """
     from tfmap import datasets, evaluate
+    from tfmap.export import handoff
 
     options = dict(config["verify"])
     against = {"model": "model.keras", "compressed": "compressed.keras"}[options.pop("against", "model")]
@@ -221,6 +222,8 @@ def command(config: dict[str, Any], run: Run) -> None:
     name = "val" if len(source.splits.get("val", ())) else "test"
     found = verify(model, file, source.split(name), classes=source.classes, task=config["task"], **options)
     run.write_json("verify.json", {"against": against, "split": name, **found})
+    if run.has("handoff"):
+        handoff.refresh(run)
     _show(found)
     if not found["passed"]:
         raise OverBudget(f"{file}: {' '.join(found['failures'])}")

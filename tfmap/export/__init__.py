@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import tfmap
 from tfmap.checked import checked
 from tfmap.errors import InputError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tfmap.runs import Run
     from tfmap.source import Source, Split
 
-GOLDEN = 8  # test vectors: one of each class of a small problem, and a file that an app can bundle
+GOLDEN = 10  # test vectors: one or more of each class of a small problem, and a file that an app can bundle
 
 
 @checked("export")
@@ -37,6 +38,9 @@ def tflite(
     version: str = "1",
     author: str = "",
     license: str = "",
+    label_files: dict[str, str] | None = None,
+    also: tuple[Literal["savedmodel", "onnx", "keras"], ...] = (),
+    digest: str = "",
     seed: int = 0,
 ) -> bytes:
     """Convert a model to a .tflite file with its labels and metadata inside.
@@ -61,6 +65,11 @@ def tflite(
         version: the model's version in the metadata.
         author: of the model, in the metadata.
         license: of the model, in the metadata, such as Apache-2.0.
+        label_files: locale -> path of a text file with the class names in that language, one a line in the order of the
+            classes, such as {de: labels_de.txt}; packed into the file beside the original names.
+        also: further formats for the run folder: savedmodel (a server's, takes encoded pictures), onnx (extra onnx),
+            keras (for inference: float32, not compiled). For the command; in Python see tfmap.export.formats.
+        digest: of the data set, for the metadata: `Source.digest`.
         seed: of the choice of typical pictures.
 
     Returns:
@@ -72,7 +81,8 @@ def tflite(
     """
     from tfmap.export import convert, metadata
 
-    _check(which, batch_size)
+    _check(which, also, batch_size)
+    translations = metadata.read_translations(label_files or {}, len(classes))
     if isinstance(model, bytes):
         converted = _ready(model, format, input_type)
     else:
@@ -90,11 +100,18 @@ def tflite(
         author=author,
         license=license,
         color_space=metadata.color_space(converted),
+        translations=translations,
+        about={"task": task, "tfmap": tfmap.__version__} | ({"data": f"sha256:{digest}"} if digest else {}),
     )
     return metadata.attach(converted, about)
 
 
-def _check(which: str, batch_size: int) -> None:
+def _check(which: str, also: Sequence[str], batch_size: int) -> None:
+    if also:
+        raise InputError(
+            f"export.also={list(also)} writes into a run folder, for python -m tfmap.export RUN. "
+            "In Python call tfmap.export.formats.write."
+        )
     if which != "auto":
         raise InputError(
             f"export.which={which!r} chooses a file of a run folder, for python -m tfmap.export RUN. "
@@ -140,7 +157,7 @@ def _some(classes: Sequence[str]) -> str:
 
 
 def command(config: dict[str, Any], run: Run) -> None:
-    """Write a run's model.tflite, labels.txt and golden.npz.
+    """Write a run's model.tflite, labels.txt, golden.npz, the hand-off kit, and what export.also asks for.
 
     Args:
         config: sections -> keyword arguments, and task, seed.
@@ -151,18 +168,23 @@ def command(config: dict[str, Any], run: Run) -> None:
         InputError: as `tflite`, or the data has no training split.
     """
     from tfmap import datasets
-    from tfmap.export import golden
+    from tfmap.export import formats, golden, handoff
 
     options = dict(config["export"])
+    also = options.pop("also", ())
     path = _chosen(run, options.pop("which", "auto"), options.get("format", "int8"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
-    shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"]}
+    shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"], "digest": source.digest}
     data = tflite(_opened(path), split=source.splits.get("train"), **shared, **options)
     vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
+    handoff.write(run.file("handoff"), data, vectors)  # first: it refuses what it has no code for
     run.write_bytes("model.tflite", data)
     run.write_text("labels.txt", "\n".join(source.classes) + "\n")
     golden.write(run.file("golden.npz"), vectors)
     _say(f"{path.name} -> {run.file('model.tflite')}: {len(data):,} bytes, {options.get('format', 'int8')}")
+    for name in also:
+        written = formats.write(name, _keras(run, path), run, classes=source.classes, task=config["task"])
+        _say(f"{path.name} -> {written}")
 
 
 def _chosen(run: Run, which: str, format: str) -> Path:
@@ -180,6 +202,11 @@ def _opened(path: Path) -> keras.Model | bytes:
     import keras
 
     return keras.saving.load_model(path, compile=False)
+
+
+def _keras(run: Run, path: Path) -> keras.Model:
+    """The Keras model that a file came from; a quantised file came from what compress left, or the trained one."""
+    return _opened(path if path.suffix == ".keras" else _chosen(run, "auto", "float32"))
 
 
 def _held_out(source: Source) -> Split:
