@@ -27,6 +27,10 @@ QUIET = (
 )
 
 
+class ProtocolError(Exception):
+    """Chromium refuses what it was asked."""
+
+
 class Page:
     """One tab."""
 
@@ -41,7 +45,8 @@ class Page:
         while True:
             answer = await self.socket.receive_json(timeout=60)
             if answer.get("id") == number:
-                assert "error" not in answer, answer
+                if "error" in answer:
+                    raise ProtocolError(answer["error"]["message"])
                 return answer["result"]
 
     async def value(self, expression):
@@ -53,9 +58,15 @@ class Page:
     async def until(self, expression, seconds=60):
         """Wait until an expression holds."""
         end = time.monotonic() + seconds
-        while not await self.value(expression):
+        while not await self._holds(expression):
             assert time.monotonic() < end, (expression, await self.value("document.body.innerText"))
             await asyncio.sleep(0.1)
+
+    async def _holds(self, expression):
+        try:
+            return await self.value(expression)
+        except ProtocolError:  # the page is not there yet
+            return False
 
     async def choose(self, selector, path):
         """Give a file to an <input type=file>."""
