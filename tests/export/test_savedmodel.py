@@ -50,12 +50,6 @@ def test_pixels_get_the_scores_of_the_model(loaded, classifier, photos):
     np.testing.assert_allclose(found, classifier.predict(photos[0][:5].astype("float32"), verbose=0), atol=1e-5)
 
 
-def test_no_pictures_get_no_scores(loaded):
-    found = loaded.signatures["serving_default"](image_bytes=tf.constant([], tf.string))
-    assert found["scores"].shape == (0, 6)
-    assert found["labels"].shape == (0, 6)
-
-
 def test_bytes_that_are_no_picture(loaded):
     with pytest.raises(tf.errors.InvalidArgumentError):
         loaded.signatures["serving_default"](image_bytes=tf.constant([b"no picture"]))

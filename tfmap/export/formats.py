@@ -46,7 +46,7 @@ def write(name: str, model: keras.Model, run: Run, *, classes: Sequence[str], ta
 
 def write_keras(path: str | Path, model: keras.Model) -> None:
     """Write a .keras file for inference: float32 throughout, without optimizer and losses."""
-    plain = keras.models.clone_model(convert.single_precision(model))
+    plain = type(model).from_config(convert.single_precision(model).get_config())  # a clone would be compiled too
     plain.set_weights(model.get_weights())
     with replacing(path) as temporary:
         plain.save(temporary)
