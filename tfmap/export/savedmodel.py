@@ -18,8 +18,8 @@ from tfmap.runs import replacing_folder
 def write(path: str | Path, model: keras.Model, *, classes: Sequence[str], task: str = "classification") -> None:
     """Write a SavedModel with two signatures, whole or not at all.
 
-    serving_default: "image_bytes" string (B,), B at least 1, JPEG or PNG of any size -> "scores" float32 (B, K) and "labels" string
-    (B, K), the names in the order of the scores. pixels: "image" uint8 (B, H, W, C) -> "scores" float32 (B, K).
+    serving_default: "image_bytes" string (B,), B at least 1, JPEG or PNG of any size -> "scores" float32 (B, K) and
+    "labels" string (B, K), the names in the order of the scores. pixels: "image" uint8 (B, H, W, C) -> "scores".
 
     Args:
         path: the folder.

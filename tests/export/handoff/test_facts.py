@@ -37,7 +37,10 @@ def test_who_can_run_it(files):
         ({"agreement": 0.9912}, [("decided as the Keras model does", "99.12% of them")]),
         (
             {"latency_ms": {"1": {"file": {"median": 1.234}}, "2": {"file": {"median": 0.8}}}},
-            [("ms a picture, 1 CPU thread", "1.23"), ("ms a picture, 2 CPU threads", "0.80")],
+            [
+                ("ms a picture on the verifying machine, 1 thread", "1.23"),
+                ("ms a picture on the verifying machine, 2 threads", "0.80"),
+            ],
         ),
         ({"passed": False, "failures": ["It fell."]}, [("verdict", "FAILED: It fell.")]),
     ],

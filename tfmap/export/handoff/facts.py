@@ -80,11 +80,16 @@ def numbers(verified: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"{metric['name']} of the Keras model", f"{metric['keras']:.4f}"))
         rows.append((f"{metric['name']} of this file", f"{metric['file']:.4f} ({-drop:+.2f} points)"))
     if "examples" in verified:
-        rows.append(("measured on", f"{verified['examples']:,} pictures that training has not seen"))
+        rows.append(("measured on", f"{verified['examples']:,} pictures that were kept from training"))
     if "agreement" in verified:
         rows.append(("decided as the Keras model does", f"{100 * verified['agreement']:.2f}% of them"))
     for threads, times in verified.get("latency_ms", {}).items():
-        rows.append((f"ms a picture, {threads} CPU thread{'s' * (threads != '1')}", f"{times['file']['median']:.2f}"))
+        rows.append(
+            (
+                f"ms a picture on the verifying machine, {threads} thread{'s' * (threads != '1')}",
+                f"{times['file']['median']:.2f}",
+            )
+        )
     if "passed" in verified:
         rows.append(("verdict", "passed" if verified["passed"] else "FAILED: " + " ".join(verified["failures"])))
     return rows

@@ -91,6 +91,8 @@ function stop() {
   stream = null;
   $('camera').textContent = 'Camera';
   document.body.dataset.shows = '';
+  $('result').replaceChildren();
+  $('time').textContent = '';
 }
 
 async function check() {
