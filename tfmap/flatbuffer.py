@@ -39,7 +39,11 @@ def read(model: str | Path | bytes) -> Graph:
         FileNotFoundError: the file does not exist.
         InputError: it is no TFLite file, or a broken one.
     """
-    return outline(model).graph
+    parsed = _parse(model)
+    try:
+        return _graph(parsed)
+    except _BROKEN as error:
+        raise InputError(f"{_name(model)} is a broken TFLite file: {error}") from error
 
 
 def outline(model: str | Path | bytes) -> Outline:
@@ -55,7 +59,7 @@ def outline(model: str | Path | bytes) -> Outline:
         return Outline(
             description=_text(parsed.description),
             schema=int(parsed.version),
-            subgraphs=_subgraphs(parsed),
+            subgraphs=_named_graphs(parsed),
             signatures=tuple(_signature(signature, parsed) for signature in parsed.signatureDefs or []),
             buffers={name: b"" if data is None else bytes(data) for name, data in buffers.items()},
         )
@@ -118,11 +122,10 @@ def _parse(model: str | Path | bytes) -> Any:
         raise InputError(f"{_name(model)} is a broken TFLite file: {error}") from error
 
 
-def _subgraphs(parsed: Any) -> tuple[tuple[str, Graph], ...]:
+def _graph(parsed: Any) -> Graph:
     names = [_op_name(code) for code in parsed.operatorCodes]
-    if not parsed.subgraphs:
-        raise ValueError("it holds no graph")
-    return tuple((_text(raw.name), _subgraph(raw, parsed.buffers, names)) for raw in parsed.subgraphs)
+    graphs = [_subgraph(subgraph, parsed.buffers, names) for subgraph in parsed.subgraphs]
+    return Graph(tuple(op for graph in graphs for op in graph.ops), graphs[0].inputs, graphs[0].outputs)
 
 
 def _subgraph(subgraph: Any, buffers: list, names: list[str]) -> Graph:
@@ -134,6 +137,13 @@ def _subgraph(subgraph: Any, buffers: list, names: list[str]) -> Graph:
     operators = subgraph.operators or []
     ops = tuple(Op(names[op.opcodeIndex], pick(op.inputs), pick(op.outputs)) for op in operators)
     return Graph(ops, pick(subgraph.inputs), pick(subgraph.outputs))
+
+
+def _named_graphs(parsed: Any) -> tuple[tuple[str, Graph], ...]:
+    names = [_op_name(code) for code in parsed.operatorCodes]
+    if not parsed.subgraphs:
+        raise ValueError("it holds no graph")
+    return tuple((_text(raw.name), _subgraph(raw, parsed.buffers, names)) for raw in parsed.subgraphs)
 
 
 def _signature(signature: Any, parsed: Any) -> Signature:
@@ -153,7 +163,10 @@ def _op_name(code: Any) -> str:
     if code.customCode:
         return code.customCode.decode()
     # Codes up to 127 stand in the older field, in older files only there.
-    return _OPS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if number not in _OPS:
+        raise ValueError(f"op {number} is unknown; it is newer than the ai-edge-litert that is installed")
+    return _OPS[number]
 
 
 def _tensor(tensor: Any, buffers: list) -> Tensor:
@@ -164,12 +177,12 @@ def _tensor(tensor: Any, buffers: list) -> Tensor:
     return Tensor(
         name=_text(tensor.name),
         dtype=dtype,
+        buffer=int(tensor.buffer),
         shape=() if tensor.shape is None else tuple(map(int, tensor.shape)),
         scale=scale,
         zero_point=zero,
         nbytes=0 if data is None else len(data),
         zeros=_zeros(data, dtype, zero),
-        buffer=int(tensor.buffer),
     )
 
 

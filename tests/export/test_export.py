@@ -170,3 +170,11 @@ def test_a_run_without_a_model(tmp_path):
         FileNotFoundError, match=r"compressed.keras is missing. Run this stage first: python -m tfmap.com"
     ):
         export.command(config, Run(tmp_path))
+
+
+def test_several_labels_a_picture_are_told(classifier, trash_split, trash_classes):
+    from dataclasses import replace
+
+    several = replace(trash_split, labels=np.eye(6, dtype=np.float32)[trash_split.labels])
+    file = export.tflite(classifier, split=several, classes=trash_classes, format="float32")
+    assert metadata.read(file).about["multi_label"] is True

@@ -101,9 +101,17 @@ def tflite(
         license=license,
         color_space=metadata.color_space(converted),
         translations=translations,
-        about={"task": task, "tfmap": tfmap.__version__} | ({"data": f"sha256:{digest}"} if digest else {}),
+        about=_origin(task, digest, several=split is not None and split.labels.ndim == 2),
     )
     return metadata.attach(converted, about)
+
+
+def _origin(task: str, digest: str, *, several: bool) -> dict[str, Any]:
+    """Where a file comes from."""
+    origin = {"task": task, "tfmap": tfmap.__version__}
+    if digest:
+        origin["data"] = f"sha256:{digest}"
+    return {**origin, "multi_label": True} if several else origin
 
 
 def _check(which: str, also: Sequence[str], batch_size: int) -> None:

@@ -44,9 +44,11 @@ class Metadata:
         input_range: least and largest value of the input tensor, none where the file is silent.
         output_range: the same of the scores.
         translations: locale such as "de" or "pt-BR" -> K class names for people who read that language.
-        thresholds: K scores in [0, 1]: a class whose score is below its own is not shown. None where empty.
-        temperature: T > 0 of scores p^(1/T) / sum(p^(1/T)), which say how often they are right; None: as they are.
-        about: where the file comes from: task, tfmap (its version), data (digest of the data set), ... JSON values.
+        thresholds: K scores in [0, 1]: a class whose score, as the file gives it, is below its own is not shown. None
+            where empty.
+        temperature: T > 0 of scores that say how often they are right, p^(1/T) / sum(p^(1/T)), or where a picture has
+            several labels p^(1/T) / (p^(1/T) + (1 - p)^(1/T)); None: as the file gives them.
+        about: where the file comes from: task, tfmap (its version), data (digest of the data set), multi_label, ...
         files: names of the files packed behind the model; read, never written.
     """
 

@@ -158,3 +158,14 @@ def test_a_border_that_no_snippet_knows(tmp_path, lite_files):
     ):
         facts._tensor(Tensor("in", "int16", (1, 2), (), (), 0, 0))
     assert metadata.read(lite_files["int8"]).labels
+
+
+def test_a_class_below_its_threshold_is_not_named(lite_files, make_kit, trash_classes):
+    """The file's own score counts, whatever the temperature makes of it."""
+    thresholds = (1.0,) * 5 + (0.0,)
+    kit = make_kit(
+        metadata.attach(lite_files["int8"], metadata.Metadata(trash_classes, thresholds=thresholds, temperature=3.0))
+    )
+    done = classify(kit, kit / "golden" / "00.png")
+    assert done.stdout.removeprefix(f"{kit / 'golden' / '00.png'}: ").split()[0] == trash_classes[5]
+    assert len(done.stdout.removeprefix(f"{kit / 'golden' / '00.png'}: ").split()) == 2

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +61,7 @@ def test_kotlin_and_swift_hold_the_facts(kit, whole_file, trash_classes):
     assert f"* {told['output']['scale']!r}f\n" in kotlin
     assert "0.6f,\n" in kotlin
     assert "pow(1 / 1.5f)" in kotlin
-    assert "pow(max($0, 1e-7), 1 / 1.5)" in swift
+    assert "pow(max(share, 1e-7), 1 / 1.5)" in swift
     assert "input.put(value.toByte())" in kotlin  # scale 1, zero point 0
     tasks = (kit / "android/TasksClassifier.kt").read_text()
     assert ".setScoreThreshold(0.1f)" in tasks
@@ -89,6 +90,21 @@ def test_int8_borders(classifier):
     python = templates.get_template("python/classify.py.jinja").render(**told)
     assert "np.clip(np.round(picture / 1.0) + -128, -128, 127).astype(np.int8)" in python
     ast.parse(python)
+
+
+def test_several_labels_are_calibrated_one_by_one(whole_file, tmp_path):
+    told = facts.of(whole_file, 1) | {"several": True}
+    templates = pages._environment()
+    code = templates.get_template("python/classify.py.jinja").render(**told).partition("def check")[0]
+    module = {"__file__": str(tmp_path / "python" / "classify.py")}
+    exec(code, module)
+    own = np.array([0.9, 0.5, 0.02])
+    logits = np.log(own / (1 - own)) / 1.5
+    np.testing.assert_allclose(module["calibrated"](own), 1 / (1 + np.exp(-logits)), rtol=1e-6)
+    one_by_one = "/ (power(score) + power(1 - score))"
+    assert one_by_one in templates.get_template("web/classifier.js.jinja").render(**told)
+    for name in ("android/LiteRtClassifier.kt.jinja", "ios/Classifier.swift.jinja", "README.md.jinja"):
+        assert "sum" not in templates.get_template(name).render(**told).replace("sha256sum", "")
 
 
 @given(st.text(st.characters(codec="utf-8")))

@@ -45,6 +45,7 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
         "height": height,
         "width": width,
         "channels": channels,
+        "several": bool(about.about.get("multi_label")),
         "thresholds": about.thresholds or (0.0,) * len(about.labels),
         # Task libraries and LiteRT.js take no int8 and one picture at a time.
         "tasks": batch == 1 and first["dtype"] != "int8",
