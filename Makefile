@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint bench lock clean
+.PHONY: demo test test-slow lint bench lock web clean
 
 # everything that runs, runs in the environment that the lock file pins
 $(STAMP): requirements.lock setup.cfg pyproject.toml
@@ -35,6 +35,10 @@ bench: $(STAMP)
 lock:
 	uv pip compile setup.cfg --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-emit-index-url --custom-compile-command "make lock" --upgrade -o requirements.lock
+
+# LiteRT.js for the page of a hand-off kit:  make web RUN=runs/demo
+web:
+	cd "$(RUN)/handoff/web" && npm install --no-package-lock --no-audit --no-fund
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .coverage*

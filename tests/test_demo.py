@@ -23,6 +23,7 @@ LEFT = [
     "compressed.keras",
     "model.tflite",
     "golden.npz",
+    "handoff",
     "verify.json",
     "report.html",
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from tfmap.cli import STAGES
 from tfmap.errors import InputError
-from tfmap.runs import FILES, Run, replacing
+from tfmap.runs import FILES, Run, replacing, replacing_folder
 
 # A writer under a limit of 64 KiB a file, as `ulimit -f` sets it: the kernel refuses the write half-way.
 LIMITED = """
@@ -191,3 +191,26 @@ def test_a_candidate_is_published_as_a_whole(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["checkpoints", "labels.txt", "model.tflite"]
     assert run.file("model.tflite").read_bytes() == b"new"
     assert os.listdir(tmp_path / "checkpoints") == ["new"]
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
+    for text in ("old", "new"):
+        with replacing_folder(tmp_path / "made" / "kit") as folder:
+            (folder / f"{text}.txt").write_text(text)
+    assert os.listdir(tmp_path / "made") == ["kit"]
+    assert os.listdir(tmp_path / "made" / "kit") == ["new.txt"]
+
+
+def test_an_error_keeps_the_old_folder(tmp_path):
+    with replacing_folder(tmp_path / "kit") as folder:
+        (folder / "old.txt").write_text("old")
+
+    def interrupted():
+        with replacing_folder(tmp_path / "kit") as folder:
+            (folder / "new.txt").write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert os.listdir(tmp_path) == ["kit"]
+    assert os.listdir(tmp_path / "kit") == ["old.txt"]

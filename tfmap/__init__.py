@@ -19,6 +19,7 @@ Everything is a mapping. The files stand in the order in which data moves:
     export      model                       -> .tflite with metadata
     verify      model vs file               -> tensors, task metric, dtypes, size, latency
     report      run folder                  -> report.html
+    inspect     any .tflite file            -> tensors, ops, sizes, metadata, labels
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _FUNCTIONS = {
 _STAGES = {
     *("datasets", "doctor", "prepare", "pipeline", "augment", "models", "tasks", "preview", "train", "evaluate"),
     *("profile", "tune", "compare"),
-    *("compress", "export", "verify", "report", "predict", "demo"),
+    *("compress", "export", "verify", "report", "inspect", "predict", "demo"),
 }
 
 

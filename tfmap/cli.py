@@ -88,6 +88,8 @@ def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     _refuse_options(stage, argv)
     if stage == "predict":
         return _read_predict(argv)
+    if stage == "inspect":
+        return _read_inspect(argv)
     if stage == "demo":
         demo = importlib.import_module("tfmap.demo")
         config = configs.override(configs.check(configs.parse(demo.CONFIG, "demo"), "demo"), argv)
@@ -212,6 +214,15 @@ def _read_predict(argv: list[str]) -> tuple[dict[str, Any], Run]:
     return {"model": model, "pictures": pictures, "top_k": top_k}, Run(Path(model).parent)
 
 
+def _read_inspect(argv: list[str]) -> tuple[dict[str, Any], Run]:
+    model, settings = _first("inspect", argv, "FILE.tflite"), argv[1:]
+    for setting in settings:
+        if not setting.startswith("out=") or setting == "out=":
+            raise InputError(f"unknown argument {setting!r}. {usage('inspect')}")
+    out = settings[-1].partition("=")[2] if settings else None
+    return {"model": model, "out": out}, Run(out or Path(model).parent)
+
+
 def _top_k(setting: str) -> int:
     where = f"setting {setting!r}"
     key = signatures.Key("top_k", "int", 3, "")
@@ -234,7 +245,9 @@ def _refuse_options(stage: str, argv: list[str]) -> None:
 
 
 def _needs_tensorflow(stage: str, config: dict[str, Any]) -> bool:
-    """Two stages do without it, unless their source or a model asks for it."""
+    """Three stages do without it, two of them unless their source or a model asks for it."""
+    if stage == "inspect":
+        return False
     if stage not in ("doctor", "prepare"):
         return True
     data = config["datasets"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema  # as TensorFlow has it, without TensorFlow
 
 from tfmap.errors import InputError
-from tfmap.graph import Graph, Op, Tensor
+from tfmap.graph import Graph, Op, Outline, Signature, Tensor
 
 IDENTIFIER = b"TFL3"
 MEND = "It is cut, or points outside itself. Export it again, or fetch it again."
@@ -20,7 +20,7 @@ _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() i
 _OPS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _BUILTIN = set(_OPS.values()) - {"CUSTOM"}
 _NUMBERS = ("int8", "uint8", "int16", "int32", "float16", "float32")
-_BROKEN = (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
+_BROKEN = (struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError)
 
 
 def load(model: str | Path | bytes) -> bytes:
@@ -74,6 +74,27 @@ def array(tensor: Tensor) -> np.ndarray | None:
 def _scales_fit(tensor: Tensor) -> bool:
     """Whether there is a scale for the whole tensor, for each place along its axis, or none."""
     return len(tensor.scale) < 2 or tensor.shape[tensor.axis : tensor.axis + 1] == (len(tensor.scale),)
+
+
+def outline(model: str | Path | bytes) -> Outline:
+    """All that a file holds, of any maker.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        InputError: it is no TFLite file, or a broken one.
+    """
+    parsed = _parse(model)
+    try:
+        buffers = {_text(entry.name): parsed.buffers[entry.buffer].data for entry in parsed.metadata or []}
+        return Outline(
+            description=_text(parsed.description),
+            schema=int(parsed.version),
+            subgraphs=_named_graphs(parsed),
+            signatures=tuple(_signature(signature, parsed) for signature in parsed.signatureDefs or []),
+            buffers={name: b"" if data is None else bytes(data) for name, data in buffers.items()},
+        )
+    except _BROKEN as error:
+        raise InputError(f"{_name(model)} is a broken TFLite file: {error}") from error
 
 
 def named_buffer(model: str | Path | bytes, name: str) -> bytes | None:
@@ -163,11 +184,34 @@ def _subgraph(subgraph: Any, buffers: list, names: list[str], *, main: bool = Tr
     return Graph(tuple(map(op, subgraph.operators or [])), pick(subgraph.inputs), pick(subgraph.outputs))
 
 
+def _named_graphs(parsed: Any) -> tuple[tuple[str, Graph], ...]:
+    names = [_op_name(code) for code in parsed.operatorCodes]
+    if not parsed.subgraphs:
+        raise ValueError("it holds no graph")
+    return tuple((_text(raw.name), _subgraph(raw, parsed.buffers, names)) for raw in parsed.subgraphs)
+
+
+def _signature(signature: Any, parsed: Any) -> Signature:
+    tensors = parsed.subgraphs[signature.subgraphIndex].tensors
+
+    def named(entries: Any) -> dict[str, str]:
+        return {_text(entry.name): _text(tensors[entry.tensorIndex].name) for entry in entries or []}
+
+    return Signature(_text(signature.signatureKey), named(signature.inputs), named(signature.outputs))
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
+
+
 def _op_name(code: Any) -> str:
     if code.customCode:
         return code.customCode.decode()
     # Codes up to 127 stand in the older field, in older files only there.
-    return _OPS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if number not in _OPS:
+        raise ValueError(f"op {number} is unknown; it is newer than the ai-edge-litert that is installed")
+    return _OPS[number]
 
 
 def _tensor(tensor: Any, buffers: list, index: int) -> Tensor:
@@ -176,8 +220,9 @@ def _tensor(tensor: Any, buffers: list, index: int) -> Tensor:
     zero = () if quantised is None or quantised.zeroPoint is None else tuple(map(int, quantised.zeroPoint))
     data, dtype = buffers[tensor.buffer].data, _TYPES[tensor.type]
     return Tensor(
-        name=(tensor.name or b"").decode(),
+        name=_text(tensor.name),
         dtype=dtype,
+        buffer=int(tensor.buffer),
         shape=() if tensor.shape is None else tuple(map(int, tensor.shape)),
         scale=scale,
         zero_point=zero,

@@ -30,6 +30,7 @@ class Tensor:
         axis: the dimension that several scales run along.
         index: its number in the interpreter; -1 in a graph that the main one calls.
         data: uint8 array of its constant bytes, None where the tensor is computed; `flatbuffer.array` reads them.
+        buffer: which buffer of the file holds its constant data; tensors may share one.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Tensor:
     axis: int = 0
     index: int = -1
     data: Any = field(default=None, repr=False, compare=False)
+    buffer: int = 0
 
     @property
     def is_weight(self) -> bool:
@@ -80,6 +82,15 @@ class Op:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     custom: bool = False
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A way to call a file by name: names of arguments and results -> names of tensors."""
+
+    key: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -150,3 +161,28 @@ class Graph:
         weights = [tensor for tensor in self.tensors if tensor.is_weight]
         total = sum(math.prod(tensor.shape) for tensor in weights)
         return sum(tensor.zeros for tensor in weights) / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A whole file.
+
+    Attributes:
+        description: what its maker wrote, such as "MLIR Converted.".
+        schema: version of the schema, 3.
+        subgraphs: (name, graph) of each; the first is the main one.
+        signatures: ways to call it by name.
+        buffers: named buffers of its own metadata list -> bytes.
+    """
+
+    description: str
+    schema: int
+    subgraphs: tuple[tuple[str, Graph], ...]
+    signatures: tuple[Signature, ...]
+    buffers: dict[str, bytes]
+
+    @property
+    def graph(self) -> Graph:
+        """The main graph and those that it calls: ops of all, inputs and outputs of the first."""
+        main = self.subgraphs[0][1]
+        return Graph(tuple(op for _, graph in self.subgraphs for op in graph.ops), main.inputs, main.outputs)

@@ -46,6 +46,11 @@ FILES = {
     "model.tflite": "export",
     "labels.txt": "export",
     "golden.npz": "export",
+    "handoff": "export",
+    "saved_model": "export",
+    "model.onnx": "export",
+    "inference.keras": "export",
+    "inspect.json": "inspect",
     "verify.json": "verify",
     "shrink": "shrink",
     "shrink.json": "shrink",
@@ -71,6 +76,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield folder / path.name
         _sync(folder / path.name)
         os.replace(folder / path.name, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """As `replacing`, for a folder: yields an empty one beside `path` that takes its place when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    made = folder / "made"
+    made.mkdir()
+    try:
+        yield made
+        if path.exists():
+            os.replace(path, folder / "before")
+        os.replace(made, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

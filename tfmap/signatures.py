@@ -51,7 +51,7 @@ _FILLED = {
     "tune": {"config", "seed"},
     "compare": {"config", "seed"},
     "compress": {"task", "augment", "pipeline", "seed"},
-    "export": {"task", "seed"},
+    "export": {"task", "seed", "digest"},
     "verify": {"task"},
     "shrink": {"config"},
 }

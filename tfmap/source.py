@@ -130,6 +130,7 @@ class Source:
         target: what the data says about a picture, by its key in a batch.
         skipped: files that were left out.
         findings: kind of finding -> lines, for the report (duplicates, label conflicts, imbalance).
+        digest: SHA-256 of what it is made of, see `datasets.fingerprint`; "" where it was not loaded by name.
     """
 
     id: str
@@ -139,6 +140,7 @@ class Source:
     target: Literal["label", "boxes", "mask"] = "label"
     skipped: tuple[Skipped, ...] = ()
     findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    digest: str = ""
 
     def __len__(self) -> int:
         return sum(len(split) for split in self.splits.values())

@@ -56,6 +56,7 @@ STAGES = {
         (*_DATA, "augment", "compress", "export", "verify"),
     ),
     "report": Stage("a run folder -> report.html", "RUN"),
+    "inspect": Stage("what is in a .tflite file, whoever made it", "FILE.tflite [out=FOLDER]"),
     "predict": Stage("pictures -> their top_k most probable classes", "MODEL PICTURE... [top_k=3]"),
     "demo": Stage("the whole flow, offline, on the embedded sample", "[section.key=value ...] [out=RUN]"),
 }

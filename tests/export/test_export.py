@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import keras
 import numpy as np
 import pytest
 
+import tfmap
 from tfmap import export, flatbuffer
 from tfmap.errors import InputError
 from tfmap.export import metadata
@@ -27,6 +29,7 @@ def test_int8_is_the_default_and_comes_with_metadata(int8, trash_classes):
     assert (found.labels, found.name, found.version) == (trash_classes, "Trash", "3")
     assert (found.author, found.license) == ("We", "MIT")
     assert found.description == f"Sorts a picture into 6 classes: {', '.join(trash_classes)}."
+    assert found.about == {"task": "classification", "tfmap": tfmap.__version__}
 
 
 def test_equal_seeds_give_equal_files(int8, classifier, trash_split, trash_classes):
@@ -76,6 +79,12 @@ def test_a_quantised_file_only_gets_its_metadata(classifier, photos, trash_class
         ({"format": "int9"}, r"export.format must be float32 \| .*, received 'int9' .str.. Did you mean 'int8'\?"),
         ({"which": "model"}, "export.which='model' chooses a file of a run folder"),
         ({"input_type": "int8"}, r"export.input_type must be uint8 \| float32, received 'int8'"),
+        (
+            {"also": ("onnx",)},
+            r"export.also=\['onnx'\] writes into a run folder, for python -m tfmap.export RUN. In Py",
+        ),
+        ({"also": ("onx",)}, r"export.also must be tuple.*, received \('onx',\) .tuple."),
+        ({"label_files": {"de": 3}}, "export.label_files must be "),
         ({"batch_size": 0}, "export.batch_size must be at least 1, received 0."),
         ({"format": "int8"}, "export: format int8 reads the ranges .* split is missing. Pass split=source.split"),
     ],
@@ -83,6 +92,18 @@ def test_a_quantised_file_only_gets_its_metadata(classifier, photos, trash_class
 def test_settings_that_are_refused(classifier, trash_classes, wrong, text):
     with pytest.raises(InputError, match=text.replace("?", r"\?")):
         export.tflite(classifier, classes=trash_classes, **wrong)
+
+
+def test_labels_in_other_languages_and_the_digest_are_packed(classifier, trash_classes, tmp_path):
+    (tmp_path / "de.txt").write_text("Pappe\nGlas\nMetall\nPapier\nPlastik\nMüll\n", encoding="utf-8")
+    file = export.tflite(
+        classifier, classes=trash_classes, format="float32", label_files={"de": str(tmp_path / "de.txt")}, digest="00"
+    )
+    found = metadata.read(file)
+    assert found.translations == {"de": ("Pappe", "Glas", "Metall", "Papier", "Plastik", "Müll")}
+    assert found.about["data"] == "sha256:00"
+    with pytest.raises(InputError, match="the labels in fr have 6 lines, the model has 2 outputs"):
+        metadata.read_translations({"fr": str(tmp_path / "de.txt")}, 2)
 
 
 def test_other_classes_than_outputs(classifier):
@@ -109,6 +130,11 @@ def test_the_command_fills_the_run_folder(run, capsys):
     with np.load(run.file("golden.npz")) as golden:
         found = LiteModel(run.file("model.tflite")).raw(golden["images"])
         np.testing.assert_array_equal(found, golden["outputs"])
+    done = subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=run.file("handoff"), check=False)
+    assert done.returncode == 0
+    assert (run.file("handoff") / "model.tflite").read_bytes() == run.file("model.tflite").read_bytes()
+    assert len(list((run.file("handoff") / "golden").glob("*.png"))) == 10
+    assert re.fullmatch("sha256:[0-9a-f]{64}", metadata.read(run.file("model.tflite")).about["data"])
     said = capsys.readouterr().out
     assert re.fullmatch(
         r"model\.keras -> .*candidate/model\.tflite: [\d,]+ bytes, int8\nTo publish it: python -m tfmap\.verify .*\n",
@@ -131,6 +157,15 @@ def test_the_command_takes_what_compress_left(run, classifier, photos, capsys):
     assert capsys.readouterr().out.startswith("quantized.tflite -> ")
 
 
+def test_the_command_writes_further_formats(run, capsys):
+    run, config = run
+    export.command({**config, "export": {"format": "dynamic", "also": ("keras", "savedmodel")}}, run)
+    written = [line.split(" -> ")[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert written == [str(run.file("inference.keras")), str(run.file("saved_model"))]
+    assert run.has("inference.keras")
+    assert (run.file("saved_model") / "saved_model.pb").is_file()
+
+
 def test_a_run_without_a_model(tmp_path):
     config = {"task": "classification", "seed": 0, "datasets": {"source": "sample:trash"}, "export": {}}
     with pytest.raises(FileNotFoundError, match=r"model.keras is missing. Run this stage first: python -m tfmap.train"):
@@ -140,3 +175,11 @@ def test_a_run_without_a_model(tmp_path):
         FileNotFoundError, match=r"compressed.keras is missing. Run this stage first: python -m tfmap.com"
     ):
         export.command(config, Run(tmp_path))
+
+
+def test_several_labels_a_picture_are_told(classifier, trash_split, trash_classes):
+    from dataclasses import replace
+
+    several = replace(trash_split, labels=np.eye(6, dtype=np.float32)[trash_split.labels])
+    file = export.tflite(classifier, split=several, classes=trash_classes, format="float32")
+    assert metadata.read(file).about["multi_label"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from tfmap import flatbuffer
 from tfmap.errors import InputError
-from tfmap.export import metadata
+from tfmap.export import metadata, tables
 from tfmap.litert import LiteModel
 
 
@@ -20,6 +21,7 @@ def test_a_classifier_of_others_is_read(reference):
     assert found.labels == ("daisy", "dandelion", "roses", "sunflowers", "tulips")
     assert (found.mean, found.std, found.color_space) == ((0.0,), (1.0,), "rgb")
     assert (found.input_range, found.output_range, found.files) == ((0.0, 255.0), (0.0, 1.0), ("labels.txt",))
+    assert (found.translations, found.thresholds, found.temperature, found.about) == ({}, (), None, {})
 
 
 def test_a_file_of_others_without_labels_is_read(reference):
@@ -109,3 +111,108 @@ def test_one_channel_is_grey():
     inputs = keras.Input((8, 8, 1))
     file = convert.float32(keras.Model(inputs, keras.layers.Flatten()(inputs)))
     assert metadata.color_space(file) == "grayscale"
+
+
+WHOLE = metadata.Metadata(
+    labels=tuple("abcdef"),
+    translations={"de": ("Äpfel", "B", "C", "D", "E", "F"), "pt-BR": tuple("uvwxyz")},
+    thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 1.0),
+    temperature=1.5,
+    about={"task": "classification", "tfmap": "1.0", "data": "sha256:00", "more": [1, {"a": None}]},
+)
+
+
+def test_all_that_the_standard_lacks_comes_back(lite_files):
+    file = metadata.attach(lite_files["int8"], WHOLE)
+    found = metadata.read(file)
+    assert found == WHOLE
+    assert found.files == ("labels.txt", "labels_de.txt", "labels_pt-BR.txt", "tfmap.json")
+    assert json.loads(metadata.files(file)["tfmap.json"])["temperature"] == 1.5
+
+
+def test_a_task_library_finds_the_translations(lite_files):
+    root = metadata.as_json(metadata.attach(lite_files["int8"], WHOLE))
+    (output,) = root["subgraph_metadata"][0]["output_tensor_metadata"]
+    assert [(file["name"], file.get("locale")) for file in output["associated_files"]] == [
+        ("labels.txt", None), ("labels_de.txt", "de"), ("labels_pt-BR.txt", "pt-BR"),
+    ]  # fmt: skip
+    assert {file["type"] for file in output["associated_files"]} == {"TENSOR_AXIS_LABELS"}
+    assert "process_units" not in output  # thresholds of each class are none of the standard's
+
+
+def test_one_threshold_for_all_is_said_as_the_standard_says_it(lite_files):
+    file = metadata.attach(lite_files["int8"], metadata.Metadata(tuple("abcdef"), thresholds=(0.3,) * 6))
+    (output,) = metadata.as_json(file)["subgraph_metadata"][0]["output_tensor_metadata"]
+    unit = {"options_type": "ScoreThresholdingOptions", "options": {"global_score_threshold": 0.3}}
+    assert output["process_units"] == [unit]
+    assert metadata.read(file).thresholds == (0.3,) * 6
+
+
+def test_a_threshold_of_others_counts_for_each_class(reference):
+    file = reference / "automl_labeler_model.tflite"
+    root = metadata.as_json(file)
+    unit = {"options_type": "ScoreThresholdingOptions", "options": {"global_score_threshold": 0.25}}
+    root["subgraph_metadata"][0]["output_tensor_metadata"][0]["process_units"] = [unit]
+    bare = flatbuffer.with_named_buffer(file.read_bytes(), metadata.BUFFER, tables.encode(root))
+    assert metadata.read(bare).labels == ()  # the zip behind the old bytes is gone
+    changed = metadata._packed(bare, {"labels.txt": "a\nb\nc\nd\ne"})
+    assert metadata.read(changed).thresholds == (0.25,) * 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"thresholds": (0.5,)}, "export: the model has 6 outputs but 1 thresholds. Pass one each."),
+        ({"thresholds": (0.5,) * 5 + (1.5,)}, "export: the threshold of 'f' must be in 0..1, received 1.5."),
+        ({"thresholds": (float("nan"),) * 6}, "export: the threshold of 'a' must be in 0..1, received nan."),
+        ({"temperature": 0.0}, "export: temperature must be a number above 0, received 0.0."),
+        ({"temperature": float("inf")}, "export: temperature must be a number above 0, received inf."),
+        (
+            {"translations": {"german!": tuple("abcdef")}},
+            "export.label_files: 'german!' is no locale. Expected such as ",
+        ),
+        (
+            {"translations": {"de": ("a",)}},
+            "export.label_files: the labels in de have 1 lines, the model has 6 outputs. ",
+        ),
+        (
+            {"translations": {"de": ("a",) * 5 + ("",)}},
+            "export: class name '' is empty or holds a line break; labels.txt",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(lite_files, wrong, text):
+    with pytest.raises(InputError) as error:
+        metadata.attach(lite_files["int8"], metadata.Metadata(tuple("abcdef"), **wrong))
+    assert str(error.value).startswith(text)
+
+
+def test_label_files_are_read(tmp_path):
+    (tmp_path / "de.txt").write_bytes("\ufeffPappe\r\nGlas\r\n".encode())
+    assert metadata.read_translations({"de": str(tmp_path / "de.txt")}, 2) == {"de": ("Pappe", "Glas")}
+    with pytest.raises(
+        FileNotFoundError, match="^export.label_files: no/file.txt does not exist. Expected one class name"
+    ):
+        metadata.read_translations({"de": "no/file.txt"}, 2)
+    (tmp_path / "latin.txt").write_bytes("Müll".encode("latin-1"))
+    with pytest.raises(InputError, match="latin.txt is no UTF-8 text. Save it as UTF-8.$"):
+        metadata.read_translations({"de": str(tmp_path / "latin.txt")}, 1)
+    with pytest.raises(
+        InputError, match="the labels in de have 2 lines, the model has 3 outputs. Write one name a line"
+    ):
+        metadata.read_translations({"de": str(tmp_path / "de.txt")}, 3)
+
+
+@pytest.mark.parametrize("own", ["no json", "[1]", '"text"'])
+def test_a_broken_tfmap_json(lite_files, own):
+    bare = flatbuffer.with_named_buffer(lite_files["int8"], "NOTE", b"")
+    with pytest.raises(InputError, match="^the model holds broken TFLite Metadata: "):
+        metadata.read(metadata._packed(bare, {"labels.txt": "a\nb\nc\nd\ne\nf", "tfmap.json": own}))
+
+
+def test_a_broken_zip(lite_files):
+    whole = lite_files["int8"]
+    at = whole.rindex(b"labels.txt", 0, whole.rindex(b"PK\x01\x02"))
+    broken = whole[: at + 12] + b"X" + whole[at + 13 :]  # one byte of the first packed file
+    with pytest.raises(InputError, match="^the model has files behind it that cannot be unpacked: Bad CRC-32"):
+        metadata.files(broken)

@@ -103,3 +103,23 @@ def test_a_rescaling_of_vectors_stays():
     inputs = keras.Input((6,))
     model = keras.Model(inputs, layers.Dense(2)(layers.Rescaling(2.0, offset=1.0)(inputs)))
     assert rescaling.folded(model) is model
+
+
+@pytest.mark.parametrize("axis", [-1, (1, 3), None])
+def test_a_normalization_becomes_a_rescaling(axis):
+    shape = {-1: (3,), (1, 3): (4, 3), None: ()}[axis]
+    rng = np.random.default_rng(0)
+    mean, variance = rng.uniform(80, 140, shape), rng.uniform(1000, 3000, shape)
+    inputs = keras.Input((4, 5, 3))
+    inner = keras.Sequential(
+        [keras.Input((4, 5, 3)), keras.layers.Normalization(axis, mean, variance), keras.layers.ReLU()]
+    )
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inner(inputs)))
+    pictures = rng.uniform(0, 255, (2, 4, 5, 3)).astype("float32")
+    found = rescaling.without_normalization(model)
+    assert not [layer for layer in found._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
+    np.testing.assert_allclose(found(pictures), model(pictures), atol=1e-4)
+
+
+def test_a_model_without_normalization_is_left_alone(classifier):
+    assert rescaling.without_normalization(classifier) is classifier

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tfmap.datasets import clean, splits
+from tfmap.datasets.fingerprint import fingerprint
 from tfmap.datasets.listing import Listing, Target
 from tfmap.datasets.scan import Verdict, scan
 from tfmap.datasets.settle import settle
@@ -57,6 +58,7 @@ def assemble(
         target=listing.target,
         skipped=tuple(Skipped(_printable(item.path), item.reason) for item in (*listing.skipped, *left_out)),
         findings=_joined(listing.findings, found, findings),
+        digest=fingerprint(listing, verdicts, parts, keep),
     )
 
 

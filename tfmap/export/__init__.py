@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import tfmap
 from tfmap.checked import checked
 from tfmap.errors import InputError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tfmap.runs import Run
     from tfmap.source import Source, Split
 
-GOLDEN = 8  # test vectors: one of each class of a small problem, and a file that an app can bundle
+GOLDEN = 10  # test vectors: one or more of each class of a small problem, and a file that an app can bundle
 
 
 @checked("export")
@@ -38,6 +39,9 @@ def tflite(
     version: str = "1",
     author: str = "",
     license: str = "",
+    label_files: dict[str, str] | None = None,
+    also: tuple[Literal["savedmodel", "onnx", "keras"], ...] = (),
+    digest: str = "",
     seed: int = 0,
 ) -> bytes:
     """Convert a model to a .tflite file with its labels and metadata inside.
@@ -62,6 +66,11 @@ def tflite(
         version: the model's version in the metadata.
         author: of the model, in the metadata.
         license: of the model, in the metadata, such as Apache-2.0.
+        label_files: locale -> path of a text file with the class names in that language, one a line in the order of the
+            classes, such as {de: labels_de.txt}; packed into the file beside the original names.
+        also: further formats for the run folder: savedmodel (a server's, takes encoded pictures), onnx (extra onnx),
+            keras (for inference: float32, not compiled). For the command; in Python see tfmap.export.formats.
+        digest: of the data set, for the metadata: `Source.digest`.
         seed: of the choice of typical pictures.
 
     Returns:
@@ -73,7 +82,8 @@ def tflite(
     """
     from tfmap.export import convert, metadata
 
-    _check(which, batch_size)
+    _check(which, also, batch_size)
+    translations = metadata.read_translations(label_files or {}, len(classes))
     if isinstance(model, bytes):
         converted = _ready(model, format, input_type)
     else:
@@ -91,11 +101,26 @@ def tflite(
         author=author,
         license=license,
         color_space=metadata.color_space(converted),
+        translations=translations,
+        about=_origin(task, digest, several=split is not None and split.labels.ndim == 2),
     )
     return metadata.attach(converted, about)
 
 
-def _check(which: str, batch_size: int) -> None:
+def _origin(task: str, digest: str, *, several: bool) -> dict[str, Any]:
+    """Where a file comes from."""
+    origin = {"task": task, "tfmap": tfmap.__version__}
+    if digest:
+        origin["data"] = f"sha256:{digest}"
+    return {**origin, "multi_label": True} if several else origin
+
+
+def _check(which: str, also: Sequence[str], batch_size: int) -> None:
+    if also:
+        raise InputError(
+            f"export.also={list(also)} writes into a run folder, for python -m tfmap.export RUN. "
+            "In Python call tfmap.export.formats.write."
+        )
     if which != "auto":
         raise InputError(
             f"export.which={which!r} chooses a file of a run folder, for python -m tfmap.export RUN. "
@@ -141,7 +166,8 @@ def _some(classes: Sequence[str]) -> str:
 
 
 def command(config: dict[str, Any], run: Run) -> None:
-    """Write model.tflite, labels.txt and golden.npz into a run's candidate folder; verify publishes them.
+    """Write model.tflite, labels.txt, golden.npz, the hand-off kit and what export.also asks for into a run's candidate
+    folder; verify publishes them.
 
     Args:
         config: sections -> keyword arguments, and task, seed.
@@ -152,20 +178,25 @@ def command(config: dict[str, Any], run: Run) -> None:
         InputError: as `tflite`, or the data has no training split.
     """
     from tfmap import datasets
-    from tfmap.export import golden
+    from tfmap.export import formats, golden, handoff
 
     options = dict(config["export"])
+    also = options.pop("also", ())
     path = _chosen(run, options.pop("which", "auto"), options.get("format", "int8"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
-    shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"]}
+    shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"], "digest": source.digest}
     data = tflite(_opened(path), split=source.splits.get("train"), **shared, **options)
     vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
     candidate = run.candidate()
     shutil.rmtree(candidate.path, ignore_errors=True)  # what an earlier export left there
+    handoff.write(candidate.file("handoff"), data, vectors)  # first: it refuses what it has no code for
     candidate.write_bytes("model.tflite", data)
     candidate.write_text("labels.txt", "\n".join(source.classes) + "\n")
     golden.write(candidate.file("golden.npz"), vectors)
     _say(f"{path.name} -> {candidate.file('model.tflite')}: {len(data):,} bytes, {options.get('format', 'int8')}")
+    for name in also:
+        written = formats.write(name, _keras(run, path), candidate, classes=source.classes, task=config["task"])
+        _say(f"{path.name} -> {written}")
     _say(f"To publish it: python -m tfmap.verify {run.path}")
 
 
@@ -184,6 +215,11 @@ def _opened(path: Path) -> keras.Model | bytes:
     import keras
 
     return keras.saving.load_model(path, compile=False)
+
+
+def _keras(run: Run, path: Path) -> keras.Model:
+    """The Keras model that a file came from; a quantised file came from what compress left, or the trained one."""
+    return _opened(path if path.suffix == ".keras" else _chosen(run, "auto", "float32"))
 
 
 def _held_out(source: Source) -> Split:

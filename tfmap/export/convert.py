@@ -160,16 +160,16 @@ def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # Said of every full-integer file; the statistics are the representative pictures.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
-        with _silent(tf.get_logger()):  # "Assets written to" a folder that is gone in a moment
+        with silent(tf.get_logger()):  # "Assets written to" a folder that is gone in a moment
             archive.write_out(folder, verbose=False)
         yield tf.lite.TFLiteConverter.from_saved_model(folder)
 
 
 @contextmanager
-def _silent(logger: logging.Logger) -> Iterator[None]:
-    """Nothing below a warning."""
+def silent(logger: logging.Logger, level: int = logging.WARNING) -> Iterator[None]:
+    """Nothing below a level."""
     before = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(level)
     try:
         yield
     finally:

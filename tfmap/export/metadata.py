@@ -1,28 +1,30 @@
-"""TFLite Metadata: the labels and the normalisation, inside the file where a phone's task library looks for them.
+"""TFLite Metadata: labels, normalisation, thresholds and origin, inside the file where a phone's task library looks.
 
-Source: TensorFlow Lite Metadata schema, `metadata_schema.fbs` 1.5.0 (Apache-2.0); the numbers below are its slots.
+What the standard has no place for (a threshold for each class, a temperature, what the file was made from) is packed
+beside the labels as tfmap.json.
+
+Source: TensorFlow Lite Metadata schema (Apache-2.0), see `metadata_schema.py`.
 """
 
 from __future__ import annotations
 
 import io
-import struct
+import re
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfmap import flatbuffer
 from tfmap.errors import InputError
-from tfmap.export import tables
+from tfmap.export import metadata_fields, tables
+from tfmap.export.metadata_fields import LABELS
 
-BUFFER, IDENTIFIER, PARSER = "TFLITE_METADATA", b"M001", "1.0.0"
-LABELS = "labels.txt"
-# enum values
-FEATURE, IMAGE = 1, 2  # ContentProperties
-COLORS = {"unknown": 0, "rgb": 1, "grayscale": 2}  # ColorSpaceType
-NORMALISATION = 1  # ProcessUnitOptions
-AXIS_LABELS = 2  # AssociatedFileType
+BUFFER = "TFLITE_METADATA"
+_BROKEN = (*tables.BROKEN, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Metadata:
     """What a classifier's file says about itself.
 
     Attributes:
-        labels: class names in the order of the output.
+        labels: K class names in the order of the output.
         name: of the model.
         description: of the model.
         version: of the model.
@@ -41,7 +43,13 @@ class Metadata:
         color_space: "rgb", "grayscale" or "unknown".
         input_range: least and largest value of the input tensor, none where the file is silent.
         output_range: the same of the scores.
-        files: names of the files packed behind the model.
+        translations: locale such as "de" or "pt-BR" -> K class names for people who read that language.
+        thresholds: K scores in [0, 1]: a class whose score, as the file gives it, is below its own is not shown. None
+            where empty.
+        temperature: T > 0 of scores that say how often they are right, p^(1/T) / sum(p^(1/T)), or where a picture has
+            several labels p^(1/T) / (p^(1/T) + (1 - p)^(1/T)); None: as the file gives them.
+        about: where the file comes from: task, tfmap (its version), data (digest of the data set), multi_label, ...
+        files: names of the files packed behind the model; read, never written.
     """
 
     labels: tuple[str, ...]
@@ -55,23 +63,42 @@ class Metadata:
     color_space: str = "rgb"
     input_range: tuple[float, ...] = (0.0, 255.0)
     output_range: tuple[float, ...] = (0.0, 1.0)
-    files: tuple[str, ...] = (LABELS,)
+    translations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
+    temperature: float | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = field(default=(LABELS,), compare=False)
 
 
 def attach(model: bytes, metadata: Metadata) -> bytes:
-    """The model with its metadata inside and its labels packed behind it; metadata that it had is replaced.
+    """The model with its metadata inside and its files packed behind it; what it had of both is replaced.
 
     Args:
         model: bytes of a .tflite classifier, one output of K scores.
         metadata: K labels, and the rest.
 
     Raises:
-        InputError: no TFLite file, another number of labels than outputs, or a label that a line cannot hold.
+        InputError: no TFLite file, another number of labels, translations or thresholds than outputs, a label that a
+            line cannot hold, or a number out of range.
     """
-    check_labels(metadata.labels, flatbuffer.read(model).outputs[0].shape[-1])
-    encoded = tables.encode(_fields(metadata), IDENTIFIER)
-    # No newline at the end: some readers would take what follows it for one more label.
-    return _packed(flatbuffer.with_named_buffer(model, BUFFER, encoded), {LABELS: "\n".join(metadata.labels)})
+    check(metadata, flatbuffer.read(model).outputs[0].shape[-1])
+    encoded = tables.encode(metadata_fields.fields(metadata))
+    return _packed(flatbuffer.with_named_buffer(model, BUFFER, encoded), metadata_fields.files(metadata))
+
+
+def check(metadata: Metadata, outputs: int) -> None:
+    """Raise InputError unless the metadata fits a file of so many outputs."""
+    check_labels(metadata.labels, outputs)
+    for locale, labels in metadata.translations.items():
+        _check_translation(locale, labels, outputs)
+    thresholds, temperature = metadata.thresholds, metadata.temperature
+    if thresholds and len(thresholds) != outputs:
+        raise InputError(f"export: the model has {outputs} outputs but {len(thresholds)} thresholds. Pass one each.")
+    for label, threshold in zip(metadata.labels, thresholds, strict=False):
+        if not 0 <= threshold <= 1:
+            raise InputError(f"export: the threshold of {label!r} must be in 0..1, received {threshold}.")
+    if temperature is not None and not 0 < temperature < float("inf"):
+        raise InputError(f"export: temperature must be a number above 0, received {temperature}.")
 
 
 def check_labels(labels: Sequence[str], outputs: int) -> None:
@@ -88,9 +115,80 @@ def check_labels(labels: Sequence[str], outputs: int) -> None:
             )
 
 
+def _check_translation(locale: str, labels: Sequence[str], outputs: int) -> None:
+    if not _LOCALE.fullmatch(locale):
+        raise InputError(f"export.label_files: {locale!r} is no locale. Expected such as de, en or pt-BR.")
+    if len(labels) != outputs:
+        raise InputError(
+            f"export.label_files: the labels in {locale} have {len(labels)} lines, the model has {outputs} outputs. "
+            "Write one name a line, in the order of labels.txt."
+        )
+    check_labels(labels, outputs)
+
+
+def read_translations(paths: Mapping[str, str], outputs: int) -> dict[str, tuple[str, ...]]:
+    """Label files in other languages.
+
+    Args:
+        paths: locale -> path of a UTF-8 text, one class name a line in the order of the outputs.
+        outputs: K.
+
+    Returns:
+        locale -> K names.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        InputError: it is no UTF-8, has another number of lines, or a locale is none.
+    """
+    found = {locale: _lines(path) for locale, path in paths.items()}
+    for locale, labels in found.items():
+        _check_translation(locale, labels, outputs)
+    return found
+
+
+def _lines(path: str | Path) -> tuple[str, ...]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"export.label_files: {path} does not exist. Expected one class name a line, UTF-8.")
+    try:
+        return tuple(Path(path).read_text(encoding="utf-8-sig").rstrip("\n").splitlines())
+    except UnicodeDecodeError:
+        raise InputError(f"export.label_files: {path} is no UTF-8 text. Save it as UTF-8.") from None
+
+
 def color_space(model: bytes) -> str:
     """The colour space that a file takes: "grayscale" where it has one channel, else "rgb"."""
     return "grayscale" if flatbuffer.read(model).inputs[0].shape[-1] == 1 else "rgb"
+
+
+def as_json(model: str | Path | bytes) -> dict[str, Any] | None:
+    """All of the metadata of any file, as `flatc` writes it as JSON; None where there is none.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        InputError: no TFLite file, or broken metadata.
+    """
+    encoded = flatbuffer.named_buffer(model, BUFFER)
+    try:
+        return None if encoded is None else tables.decode(encoded)
+    except _BROKEN as error:
+        raise InputError(f"{_name(model)} holds broken TFLite Metadata: {error}") from error
+
+
+def files(model: str | Path | bytes) -> dict[str, bytes]:
+    """The files packed behind any model, by name.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        InputError: they cannot be unpacked.
+    """
+    data = io.BytesIO(flatbuffer.load(model))
+    try:
+        if not zipfile.is_zipfile(data):
+            return {}
+        with zipfile.ZipFile(data) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except _BROKEN as error:
+        raise InputError(f"{_name(model)} has files behind it that cannot be unpacked: {error}") from error
 
 
 def read(model: str | Path | bytes) -> Metadata:
@@ -103,15 +201,15 @@ def read(model: str | Path | bytes) -> Metadata:
         FileNotFoundError: the file does not exist.
         InputError: no TFLite file, or one without metadata.
     """
-    encoded, name = flatbuffer.named_buffer(model, BUFFER), _name(model)
-    if encoded is None:
+    root, name = as_json(model), _name(model)
+    if root is None:
         raise InputError(
             f"{name} holds no TFLite Metadata, so its labels are unknown. Expected a file that tfmap or a metadata "
             "writer made: python -m tfmap.export RUN"
         )
     try:
-        return _decoded(tables.Reader.root(encoded), _unpacked(flatbuffer.load(model)))
-    except (struct.error, IndexError, TypeError, ValueError) as error:
+        return Metadata(**metadata_fields.attributes(root, files(model)))
+    except _BROKEN as error:
         raise InputError(f"{name} holds broken TFLite Metadata: {error}") from error
 
 
@@ -119,105 +217,10 @@ def _name(model: str | Path | bytes) -> str:
     return "the model" if isinstance(model, bytes) else str(model)
 
 
-def _fields(metadata: Metadata) -> tables.Fields:
-    """ModelMetadata, as slots: name, description, version, subgraphs, author, license, parser version."""
-    subgraph = {2: [_input(metadata)], 3: [_output(metadata)]}
-    return {
-        0: metadata.name,
-        1: metadata.description,
-        2: metadata.version,
-        3: [subgraph],
-        4: metadata.author or None,
-        5: metadata.license or None,
-        7: PARSER,
-    }
-
-
-def _input(metadata: Metadata) -> tables.Fields:
-    """TensorMetadata: name, description, content, process units, stats."""
-    normalisation = {0: NORMALISATION, 1: {0: list(metadata.mean), 1: list(metadata.std)}}
-    return {
-        0: "image",
-        1: f"The picture to classify, {metadata.color_space}, pixel values 0 to 255; the model normalises them itself.",
-        3: {0: IMAGE, 1: {0: COLORS[metadata.color_space]}},
-        4: [normalisation],
-        5: _stats(metadata.input_range),
-    }
-
-
-def _output(metadata: Metadata) -> tables.Fields:
-    """TensorMetadata: name, description, content, stats, associated files."""
-    labels = {0: LABELS, 1: "One class name a line, in the order of the scores.", 2: AXIS_LABELS}
-    return {
-        0: "probability",
-        1: "Score of each class, 0 to 1.",
-        3: {0: FEATURE, 1: {}},
-        5: _stats(metadata.output_range),
-        6: [labels],
-    }
-
-
-def _stats(limits: tuple[float, ...]) -> tables.Fields:
-    return {0: [limits[1]], 1: [limits[0]]}  # max comes first
-
-
-def _decoded(root: tables.Reader, files: dict[str, bytes]) -> Metadata:
-    subgraph = root.tables(3)[0]
-    picture, scores = subgraph.tables(2)[0], subgraph.tables(3)[0]
-    mean, std = _normalisation(picture)
-    return Metadata(
-        labels=_labels(scores, files),
-        name=root.text(0),
-        description=root.text(1),
-        version=root.text(2),
-        author=root.text(4),
-        license=root.text(5),
-        mean=mean,
-        std=std,
-        color_space=_color_space(picture),
-        input_range=_range(picture),
-        output_range=_range(scores),
-        files=tuple(files),
-    )
-
-
-def _normalisation(picture: tables.Reader) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    for unit in picture.tables(4):
-        if unit.byte(0) == NORMALISATION and (options := unit.table(1)):
-            return options.floats(0), options.floats(1)
-    return (0.0,), (1.0,)
-
-
-def _color_space(picture: tables.Reader) -> str:
-    content = picture.table(3)
-    known = content is not None and content.byte(0) == IMAGE and content.table(1)
-    return list(COLORS)[known.byte(0)] if known else "unknown"
-
-
-def _range(tensor: tables.Reader) -> tuple[float, ...]:
-    stats = tensor.table(5)
-    return () if stats is None else (*stats.floats(1)[:1], *stats.floats(0)[:1])
-
-
-def _labels(scores: tables.Reader, files: dict[str, bytes]) -> tuple[str, ...]:
-    for file in scores.tables(6):
-        # A file may hold translations too; the one without a locale is the original.
-        if file.byte(2) == AXIS_LABELS and not file.text(3) and file.text(0) in files:
-            return tuple(files[file.text(0)].decode("utf-8").splitlines())
-    return ()
-
-
-def _packed(model: bytes, files: dict[str, str]) -> bytes:
+def _packed(model: bytes, texts: Mapping[str, str]) -> bytes:
     """The files as a zip behind the model, uncompressed and undated, so that equal inputs give equal bytes."""
     packed = io.BytesIO(model)
     with zipfile.ZipFile(packed, "a", zipfile.ZIP_STORED) as archive:
-        for name, text in files.items():
+        for name, text in texts.items():
             archive.writestr(zipfile.ZipInfo(name), text.encode("utf-8"))
     return packed.getvalue()
-
-
-def _unpacked(model: bytes) -> dict[str, bytes]:
-    if not zipfile.is_zipfile(io.BytesIO(model)):
-        return {}
-    with zipfile.ZipFile(io.BytesIO(model)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}

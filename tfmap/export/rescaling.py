@@ -57,3 +57,32 @@ def _weights(layer: keras.layers.Rescaling) -> list[np.ndarray]:
     channels = layer.input.shape[-1]
     scale, offset = (np.broadcast_to(np.asarray(x, np.float32), (channels,)) for x in (layer.scale, layer.offset))
     return [scale.reshape(1, 1, channels, 1), offset.copy()]
+
+
+def without_normalization(model: keras.Model) -> keras.Model:
+    """The same model with every Normalization as a Rescaling of the same name.
+
+    tf2onnx 1.17 leaves the former's mean and variance out, and the file asks for them as further inputs.
+
+    Args:
+        model: a functional model in float32; without such a layer, or of another kind, it is returned as it is.
+    """
+    if not any(map(_is_normalization, model._flatten_layers())) or not all(map(_is_cloneable, model._flatten_layers())):
+        return model
+    copy = keras.models.clone_model(model, clone_function=_as_rescaling, recursive=True)
+    for old, new in zip(_leaves(model), _leaves(copy), strict=True):
+        if not _is_normalization(old):
+            new.set_weights(old.get_weights())
+    return copy
+
+
+def _is_normalization(layer: keras.layers.Layer) -> bool:
+    return type(layer) is keras.layers.Normalization and not layer.invert
+
+
+def _as_rescaling(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if not _is_normalization(layer):
+        return type(layer).from_config(layer.get_config())
+    mean, variance = (np.asarray(keras.ops.convert_to_numpy(x), np.float32)[0] for x in (layer.mean, layer.variance))
+    scale = 1 / np.maximum(np.sqrt(variance), keras.backend.epsilon())
+    return keras.layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), name=layer.name)

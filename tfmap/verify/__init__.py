@@ -212,6 +212,7 @@ def command(config: dict[str, Any], run: Run) -> None:
         OverBudget: the file failed; verify.json says why too, and nothing was published.
     """
     from tfmap import datasets, evaluate
+    from tfmap.export import handoff
     from tfmap.verify import show, twins
 
     options = dict(config["verify"])
@@ -233,3 +234,5 @@ def command(config: dict[str, Any], run: Run) -> None:
         raise OverBudget(f"{file}: {' '.join(found['failures'])} {kept}".strip())
     if waiting:
         run.publish()
+    if run.has("handoff"):
+        handoff.refresh(run)

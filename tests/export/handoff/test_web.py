@@ -1,0 +1,154 @@
+"""The page in a real browser, served by the server that comes with it, against the golden vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.export.handoff.chromium import opened
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (shutil.which("chromium") and shutil.which("npm")), reason="needs chromium and npm"),
+]
+
+
+@contextmanager
+def served(kit):
+    """The address of the kit's page."""
+    command = [sys.executable, str(kit / "web" / "serve.py"), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def installed(kit, tmp_path_factory):
+    """Folder node_modules with LiteRT.js, as `npm install` makes it of the kit's package.json."""
+    folder = tmp_path_factory.mktemp("npm")
+    shutil.copy(kit / "web" / "package.json", folder)
+    command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        pytest.skip(f"npm has no registry to install from: {done.stderr[-200:]}")
+    return folder / "node_modules"
+
+
+@pytest.fixture
+def page_of(installed, make_kit, tmp_path):
+    """File with metadata -> its kit, with LiteRT.js installed."""
+
+    def make(file):
+        kit = make_kit(file)
+        shutil.copytree(installed, kit / "web" / "node_modules")
+        return kit
+
+    return make
+
+
+async def checked(url):
+    """What the page says of its golden vectors."""
+    async with opened(url) as page:
+        await page.until("document.body?.dataset.state !== undefined")
+        assert await page.value("document.body.dataset.state") == "ready", await page.value("document.body.innerText")
+        await page.value("document.getElementById('golden').click()")
+        await page.until("document.body.dataset.golden !== undefined || document.body.dataset.state === 'failed'")
+        text = await page.value("document.getElementById('status').textContent")
+        return text, json.loads(await page.value("document.body.dataset.golden"))
+
+
+@pytest.mark.parametrize(
+    "name", ["float32", "float16", "dynamic", "int8", "float border", "int8, float border", "odd labels"]
+)
+def test_the_browser_gives_the_golden_answers(files, page_of, name):
+    with served(page_of(files[name])) as url:
+        text, found = asyncio.run(checked(url))
+    assert text.startswith("10 of 10 vectors agree")
+    assert (found["within"], found["vectors"]) == (10, 10)
+
+
+def test_another_file_is_noticed(files, page_of):
+    kit = page_of(files["int8"])
+    golden = json.loads((kit / "golden" / "golden.json").read_text())
+    for row in golden["vectors"]:
+        row["outputs"] = row["outputs"][1:] + row["outputs"][:1]
+    (kit / "golden" / "golden.json").write_text(json.dumps(golden))
+    with served(kit) as url:
+        text, _ = asyncio.run(checked(url))
+    assert text.startswith("0 of 10 vectors agree")
+
+
+def test_a_picture_is_named_as_python_names_it(whole_file, page_of, tmp_path):
+    kit = page_of(whole_file)
+    golden = json.loads((kit / "golden" / "golden.json").read_text())
+
+    async def named(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'ready'")
+            found = []
+            for row in golden["vectors"]:
+                await page.value("document.getElementById('status').textContent = ''")
+                await page.choose("#file", kit / "golden" / row["image"])
+                await page.until(f"document.getElementById('status').textContent === {row['image']!r}")
+                found.append(await page.value("document.body.dataset.best"))
+            await page.screenshot(tmp_path / "page.png")
+            return found, await page.value("document.querySelector('#result li span:last-child').textContent")
+
+    with served(kit) as url:
+        found, score = asyncio.run(named(url))
+    powers = [np.maximum(row["scores"], 1e-7) ** (1 / 1.5) for row in golden["vectors"]]  # the file's temperature
+    shares = [power / power.sum() for power in powers]
+    assert found == [row["label"] for row in golden["vectors"]]
+    assert float(score) == pytest.approx(shares[-1].max(), abs=6e-4)
+    assert np.asarray(Image.open(tmp_path / "page.png").convert("L")).std() > 5  # something is drawn
+
+
+def test_the_camera_runs_and_stops(whole_file, page_of):
+    async def filmed(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'ready'")
+            await page.value("document.getElementById('camera').click()")
+            await page.until("document.body.dataset.shows === 'video'")
+            await page.until("document.getElementById('time').textContent !== ''")
+            await page.value("document.getElementById('camera').click()")
+            await page.until("document.getElementById('camera').textContent === 'Camera'")
+            return await page.value("document.body.dataset.shows"), await page.value("document.body.dataset.state")
+
+    with served(page_of(whole_file)) as url:
+        assert asyncio.run(filmed(url)) == ("", "ready")
+
+
+def test_a_file_that_is_no_picture(whole_file, page_of):
+    kit = page_of(whole_file)
+
+    async def refused(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'ready'")
+            await page.choose("#file", kit / "README.md")
+            await page.until("document.getElementById('status').className === 'bad'")
+            return await page.value("document.getElementById('status').textContent")
+
+    with served(kit) as url:
+        assert asyncio.run(refused(url)) == "README.md is no picture that this browser can read."
+
+
+def test_without_the_package_it_says_what_to_do(kit):
+    async def told(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'missing'")
+            return await page.value("document.getElementById('status').textContent")
+
+    with served(kit) as url:
+        assert asyncio.run(told(url)).startswith(
+            "LiteRT.js is missing. In this folder: npm install, then python serve.py"
+        )

@@ -1,0 +1,96 @@
+"""What the kit's pages say, read off the file itself."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from tfmap import flatbuffer
+from tfmap.errors import InputError
+from tfmap.export import metadata
+from tfmap.graph import Tensor
+
+DTYPES = {"uint8": (0, 255), "int8": (-128, 127), "float32": None}  # those that the snippets know, and their limits
+LITERTJS = "2.5.3"
+
+
+def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything that a template may name.
+
+    Args:
+        model: bytes of a .tflite classifier with metadata.
+        golden: number of test vectors.
+        verified: what `verify` found.
+
+    Raises:
+        InputError: no TFLite file, one without labels, or one with another input or output than uint8, int8 or float32.
+    """
+    graph, about = flatbuffer.read(model), metadata.read(model)
+    if not about.labels:
+        raise InputError("export: a hand-off kit needs labels, the file holds none. Export it with classes.")
+    first, last = _tensor(graph.inputs[0]), _tensor(graph.outputs[0])
+    batch, height, width, channels = first["shape"]
+    return {
+        "about": about,
+        "label_files": _label_files(about),
+        "bytes": len(model),
+        "gzip_bytes": len(gzip.compress(model, mtime=0)),
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "format": graph.format,
+        "input": first,
+        "output": last,
+        "batch": batch,
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "several": bool(about.about.get("multi_label")),
+        "thresholds": about.thresholds or (0.0,) * len(about.labels),
+        # Task libraries and LiteRT.js take no int8 and one picture at a time.
+        "tasks": batch == 1 and first["dtype"] != "int8",
+        "web": batch == 1 and "int8" not in (first["dtype"], last["dtype"]),
+        "litertjs": LITERTJS,
+        "golden": golden,
+        "numbers": numbers(verified) if verified else [],
+    }
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    if tensor.dtype not in DTYPES:
+        raise InputError(
+            f"export: the hand-off kit knows inputs and outputs of {', '.join(DTYPES)}, {tensor.name} is "
+            f"{tensor.dtype}."
+        )
+    found = tensor.describe()
+    limits = DTYPES[tensor.dtype]
+    found |= {"least": limits[0], "most": limits[1]} if limits else {}
+    return {**found, "scale": found["scale"] or 1.0, "zero_point": found["zero_point"] or 0}
+
+
+def _label_files(about: metadata.Metadata) -> dict[str, tuple[str, ...]]:
+    translated = {f"labels_{locale}.txt": labels for locale, labels in about.translations.items()}
+    return {"labels.txt": about.labels, **translated}
+
+
+def numbers(verified: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The rows of the README's table from verify.json: what is there, in words."""
+    rows = []
+    if metric := verified.get("metric"):
+        drop = metric["drop_points"]
+        rows.append((f"{metric['name']} of the Keras model", f"{metric['keras']:.4f}"))
+        rows.append((f"{metric['name']} of this file", f"{metric['file']:.4f} ({-drop:+.2f} points)"))
+    if "examples" in verified:
+        rows.append(("measured on", f"{verified['examples']:,} pictures that were kept from training"))
+    if "agreement" in verified:
+        rows.append(("decided as the Keras model does", f"{100 * verified['agreement']:.2f}% of them"))
+    for threads, times in verified.get("latency_ms", {}).items():
+        rows.append(
+            (
+                f"ms a picture on the verifying machine, {threads} thread{'s' * (threads != '1')}",
+                f"{times['file']['median']:.2f}",
+            )
+        )
+    if "passed" in verified:
+        rows.append(("verdict", "passed" if verified["passed"] else "FAILED: " + " ".join(verified["failures"])))
+    return rows
