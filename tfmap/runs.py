@@ -44,6 +44,7 @@ FILES = {
     "compress.json": "compress",
     "model.tflite": "export",
     "labels.txt": "export",
+    "export.json": "export",
     "golden.npz": "export",
     "verify.json": "verify",
     "report.html": "report",

@@ -6,18 +6,20 @@ Source: TensorFlow Lite Metadata schema, `metadata_schema.fbs` 1.5.0 (Apache-2.0
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 from tfmap.export import tables
 
 BUFFER, IDENTIFIER, PARSER = "TFLITE_METADATA", b"M001", "1.0.0"
-LABELS = "labels.txt"
+LABELS, OWN = "labels.txt", "tfmap.json"
 # enum values
 FEATURE, IMAGE = 1, 2  # ContentProperties
 COLORS = {"unknown": 0, "rgb": 1, "grayscale": 2}  # ColorSpaceType
@@ -41,6 +43,9 @@ class Metadata:
         color_space: "rgb", "grayscale" or "unknown".
         input_range: least and largest value of the input tensor, none where the file is silent.
         output_range: the same of the scores.
+        thresholds: K scores in [0, 1]: a class whose score is below its own is not shown. None where empty.
+        temperature: T > 0 of scores p^(1/T) / sum(p^(1/T)), which say how often they are right; None: as they are.
+        about: where the file comes from, and how it was made. JSON values.
         files: names of the files packed behind the model.
     """
 
@@ -55,6 +60,9 @@ class Metadata:
     color_space: str = "rgb"
     input_range: tuple[float, ...] = (0.0, 255.0)
     output_range: tuple[float, ...] = (0.0, 1.0)
+    thresholds: tuple[float, ...] = ()
+    temperature: float | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = (LABELS,)
 
 
@@ -71,7 +79,20 @@ def attach(model: bytes, metadata: Metadata) -> bytes:
     check_labels(metadata.labels, flatbuffer.read(model).outputs[0].shape[-1])
     encoded = tables.encode(_fields(metadata), IDENTIFIER)
     # No newline at the end: some readers would take what follows it for one more label.
-    return _packed(flatbuffer.with_named_buffer(model, BUFFER, encoded), {LABELS: "\n".join(metadata.labels)})
+    files = {LABELS: "\n".join(metadata.labels)}
+    if own := _own(metadata):
+        files[OWN] = json.dumps(own, indent=1, allow_nan=False, ensure_ascii=False)
+    return _packed(flatbuffer.with_named_buffer(model, BUFFER, encoded), files)
+
+
+def _own(metadata: Metadata) -> dict[str, Any]:
+    """What tfmap.json holds."""
+    own = dict(metadata.about)
+    if metadata.thresholds:
+        own["thresholds"] = list(metadata.thresholds)
+    if metadata.temperature is not None:
+        own["temperature"] = metadata.temperature
+    return own
 
 
 def check_labels(labels: Sequence[str], outputs: int) -> None:
@@ -165,6 +186,7 @@ def _decoded(root: tables.Reader, files: dict[str, bytes]) -> Metadata:
     subgraph = root.tables(3)[0]
     picture, scores = subgraph.tables(2)[0], subgraph.tables(3)[0]
     mean, std = _normalisation(picture)
+    own = dict(json.loads(files[OWN])) if OWN in files else {}
     return Metadata(
         labels=_labels(scores, files),
         name=root.text(0),
@@ -177,6 +199,9 @@ def _decoded(root: tables.Reader, files: dict[str, bytes]) -> Metadata:
         color_space=_color_space(picture),
         input_range=_range(picture),
         output_range=_range(scores),
+        thresholds=tuple(own.pop("thresholds", ())),
+        temperature=own.pop("temperature", None),
+        about=own,
         files=tuple(files),
     )
 
