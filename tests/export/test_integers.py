@@ -27,7 +27,7 @@ def test_no_pictures_are_left_for_coverage(classifier, trash_split):
     assert integers.made(classifier, Order(), typical, correct=False)[1]["coverage"] is None
 
 
-@pytest.mark.parametrize("engine", ["converter", "ai-edge-quantizer"])
+@pytest.mark.parametrize("engine", ["converter", pytest.param("ai-edge-quantizer", marks=pytest.mark.slow)])
 def test_layers_are_kept_in_float(classifier, typical, engine):
     file, found = integers.made(classifier, Order(engine=engine, keep_float=2), typical, correct=True)
     assert found["kept_float"] == [row["tensor"] for row in found["layers"][:2]]
@@ -36,6 +36,7 @@ def test_layers_are_kept_in_float(classifier, typical, engine):
     assert len(kept) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", integers.ROUNDING)
 def test_every_integer_format_goes_the_same_way(classifier, typical, name):
     order = Order(format=name, batch_size="dynamic")

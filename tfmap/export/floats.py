@@ -22,7 +22,8 @@ def chosen(keep: int | Sequence[str], rows: Sequence[Mapping[str, Any]]) -> tupl
     """The ops that `export.keep_float` asks for, by the names of the tensors that they give.
 
     Args:
-        keep: how many of the layers that rounding hurts most, or names of layers.
+        keep: how many of the layers that rounding hurts most, or names of layers. A layer and those that read it are
+            kept together, as far as the number goes: what is stored between them would be rounded else.
         rows: what `errors` found.
 
     Raises:
@@ -32,14 +33,17 @@ def chosen(keep: int | Sequence[str], rows: Sequence[Mapping[str, Any]]) -> tupl
         return _named(keep, [row["tensor"] for row in rows])
     if keep > len(rows):
         raise InputError(f"export.keep_float={keep}: the file has {len(rows)} layers with kernels.")
-    return tuple(row["tensor"] for row in rows[:keep])
+    order = [name for row in rows for name in (row["tensor"], *row["readers"])]
+    return tuple(dict.fromkeys(order))[:keep]
 
 
 def errors(file: bytes, reference: bytes, pictures: np.ndarray) -> list[dict[str, Any]]:
     """What rounding does to each layer with a kernel, the worst first.
 
     Noise runs on through the layers behind, so a layer is not judged by the noise in its output but by what it adds:
-    noise over signal (mean squares) at its output, less the same at its input.
+    noise over signal (mean squares) at its output, less the same at its input. Both are means over the channels, none
+    of which counts for more than 1: a channel that is a thousand times as wide as the others would hide that they
+    drown, and one that is always near zero would cry for all.
 
     Args:
         file: the integer file.
@@ -47,35 +51,63 @@ def errors(file: bytes, reference: bytes, pictures: np.ndarray) -> list[dict[str
         pictures: uint8 (N, H, W, C), typical inputs; the first 32 are used.
 
     Returns:
-        list: dicts of "tensor" (its output), "op", "sqnr_db" (signal to noise at the output in decibels, None where
-            there is no noise) and "added" (what is added to noise over signal; may be below 0).
+        list: dicts of "tensor" (its output), "op", "sqnr_db" (signal to noise over the whole output in decibels, None
+            where there is no noise), "added" (what is added to noise over signal; may be below 0) and "readers"
+            (outputs of the layers that take this one's directly).
     """
     layers = _layers(flatbuffer.read(reference))
-    names = {name for op in layers for name in (_fed(op), op.outputs[0].name)}
-    ratios = _noise(file, reference, pictures[:PICTURES], names)
+    meters = _measured(file, reference, pictures[:PICTURES], {name for op in layers for name in (_fed(op), _given(op))})
     rows = [
         {
-            "tensor": op.outputs[0].name,
+            "tensor": _given(op),
             "op": op.name,
-            "sqnr_db": -10 * float(np.log10(ratio)) if (ratio := ratios[op.outputs[0].name]) else None,
-            "added": ratio - ratios.get(_fed(op), 0.0),
+            "sqnr_db": meters[_given(op)].sqnr_db(),
+            "added": meters[_given(op)].ratio() - (meters[_fed(op)].ratio() if _fed(op) in meters else 0.0),
+            "readers": [_given(other) for other in layers if _fed(other) == _given(op)],
         }
         for op in layers
-        if op.outputs[0].name in ratios
+        if _given(op) in meters
     ]
     return sorted(rows, key=lambda row: -row["added"])
 
 
-def _noise(file: bytes, reference: bytes, pictures: np.ndarray, names: Collection[str]) -> dict[str, float]:
-    """Name -> mean square of (file - reference) over that of the reference, of tensors that both files have."""
-    noise: dict[str, float] = defaultdict(float)
-    signal: dict[str, float] = defaultdict(float)
+class _Meter:
+    """Squares of a tensor and of its noise, summed for each channel."""
+
+    def __init__(self) -> None:
+        self.signal: Any = 0.0
+        self.noise: Any = 0.0
+
+    def add(self, exact: np.ndarray, rounded: np.ndarray) -> None:
+        """Count one more picture."""
+        for name, values in (("signal", exact), ("noise", rounded - exact)):
+            squares = np.square(values.reshape(-1, values.shape[-1]), dtype=np.float64).sum(axis=0)
+            setattr(self, name, getattr(self, name) + squares)
+
+    def ratio(self) -> float:
+        """Noise over signal, the mean over the channels that say anything."""
+        there = self.signal > 0
+        return float(np.minimum(self.noise[there] / self.signal[there], 1).mean()) if there.any() else 0.0
+
+    def sqnr_db(self) -> float | None:
+        """Signal to noise over all channels."""
+        signal, noise = self.signal.sum(), self.noise.sum()
+        return 10 * float(np.log10(signal / noise)) if signal and noise else None
+
+
+def _measured(file: bytes, reference: bytes, pictures: np.ndarray, names: Collection[str]) -> dict[str, _Meter]:
+    """Name -> meter, of the tensors that both files have."""
+    meters: dict[str, _Meter] = defaultdict(_Meter)
     both = (litert.activations(data, pictures, names) for data in (file, reference))
     for ours, theirs in zip(*both, strict=True):
         for name in ours.keys() & theirs.keys():
-            noise[name] += float(np.square(ours[name] - theirs[name]).sum(dtype=np.float64))
-            signal[name] += float(np.square(theirs[name]).sum(dtype=np.float64))
-    return {name: noise[name] / signal[name] for name in noise if signal[name]}
+            meters[name].add(theirs[name], ours[name])
+    return meters
+
+
+def _given(op: Op) -> str:
+    """Name of the tensor that an op gives."""
+    return op.outputs[0].name
 
 
 def _layers(graph: Graph) -> list[Op]:
