@@ -178,3 +178,9 @@ def test_a_run_without_a_model(tmp_path):
         FileNotFoundError, match=r"compressed.keras is missing. Run this stage first: python -m tfmap.com"
     ):
         export.command(config, Run(tmp_path))
+
+
+def test_the_command_refuses_before_it_loads_anything(tmp_path):
+    config = {"task": "classification", "seed": 0, "datasets": {"source": "nowhere"}}
+    with pytest.raises(InputError, match="^export.engine=converter does not make format int4; ai-edge-quantizer does."):
+        export.command({**config, "export": {"format": "int4", "engine": "converter"}}, Run(tmp_path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,13 @@ def test_what_no_engine_makes(wanted, text):
     with pytest.raises(InputError) as error:
         Order(**wanted)
     assert str(error.value).startswith(text)
+
+
+def test_the_package_may_be_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    Order(format="int8")
+    text = (
+        r"^export: ai-edge-quantizer, which makes this int4 file, is not installed: pip install 'tfmap\[quantizer\]'$"
+    )
+    with pytest.raises(InputError, match=text):
+        Order(format="int4")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -76,11 +74,3 @@ def test_no_pictures(classifier, photos):
         InputError, match="^export: integer formats read the ranges of activations off typical pictures"
     ):
         quantizer.int8(classifier, photos[0][:0])
-
-
-def test_the_package_may_be_missing(classifier, photos, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
-    monkeypatch.setitem(sys.modules, "ai_edge_quantizer.quantizer", None)
-    text = r"^export.engine=ai-edge-quantizer needs a package that is not installed: pip install 'tfmap\[quantizer\]'"
-    with pytest.raises(InputError, match=text):
-        quantizer.int8(classifier, photos[0])

@@ -189,8 +189,10 @@ def command(config: dict[str, Any], run: Run) -> None:
     """
     from tfmap import datasets
     from tfmap.export import findings, golden
+    from tfmap.export.order import Order
 
     options = dict(config["export"])
+    Order(**{key: options[key] for key in Order.__dataclass_fields__ if key in options})  # before anything is loaded
     path = _chosen(run, options.pop("which", "auto"), options.get("format", "int8"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,7 @@ ENGINES = {
     "int16x8": (CONVERTER, QUANTIZER),
     "int4": (QUANTIZER,),
 }
+PACKAGE = "ai_edge_quantizer"
 MODULES = {CONVERTER: "tfmap.export.convert", QUANTIZER: "tfmap.export.quantizer"}
 CALIBRATED = ("int8", "int16x8", "int4")  # formats whose activations are integers
 INTEGER_ENDS = ("int8", "int4")  # of these, those whose inputs and outputs may be integers
@@ -54,6 +56,11 @@ class Order:
                 f"export.engine={self.engine} does not make format {self.format}; "
                 f"{' and '.join(ENGINES[self.format])} does. Formats of {self.engine}: "
                 f"{', '.join(name for name, engines in ENGINES.items() if self.engine in engines)}."
+            )
+        if self.made_by == QUANTIZER and find_spec(PACKAGE) is None:
+            raise InputError(
+                f"export: {QUANTIZER}, which makes this {self.format} file, is not installed: "
+                "pip install 'tfmap[quantizer]'"
             )
         if self.batch_size != "dynamic" and self.batch_size < 0:
             raise InputError(

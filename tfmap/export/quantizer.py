@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from ai_edge_quantizer import qtyping
+from ai_edge_quantizer.quantizer import AlgorithmName, Quantizer
 
 from tfmap import flatbuffer
-from tfmap.errors import InputError
 from tfmap.export import convert, correction, floats, ranges, rescaling
 
 if TYPE_CHECKING:
@@ -34,16 +35,15 @@ RENAMED = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # ops that the package calls 
 
 def float16(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
     """Weights in float16, as `convert.float16`."""
-    package = _package()
-    casting = package.quantizer.AlgorithmName.FLOAT_CASTING
-    quantizer = package.quantizer.Quantizer(convert.float32(model, batch_size=batch_size, input_type=input_type))
+    casting = AlgorithmName.FLOAT_CASTING
+    quantizer = Quantizer(convert.float32(model, batch_size=batch_size, input_type=input_type))
     quantizer.add_weight_only_config(".*", _name("*"), 16, algorithm_key=casting)
     return _bytes(quantizer)
 
 
 def dynamic(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
     """Weights in int8, activations in float32, as `convert.dynamic`."""
-    quantizer = _package().quantizer.Quantizer(convert.float32(model, batch_size=batch_size, input_type=input_type))
+    quantizer = Quantizer(convert.float32(model, batch_size=batch_size, input_type=input_type))
     quantizer.add_dynamic_config(".*", _name("*"), 8)
     return _bytes(quantizer)
 
@@ -100,61 +100,45 @@ def int16x8(model: keras.Model, pictures: np.ndarray, *, batch_size: int = 1, in
     return _integers(quantizer, plain, pictures, ())
 
 
-def _package() -> Any:
-    try:
-        import ai_edge_quantizer.quantizer
-    except ImportError as error:
-        raise InputError(
-            "export.engine=ai-edge-quantizer needs a package that is not installed: pip install 'tfmap[quantizer]'"
-        ) from error
-    return ai_edge_quantizer
-
-
-def _name(op: str) -> Any:
-    return _package().qtyping.TFLOperationName(RENAMED.get(op, op))
+def _name(op: str) -> qtyping.TFLOperationName:
+    return qtyping.TFLOperationName(RENAMED.get(op, op))
 
 
 def _plain(model: keras.Model, pictures: np.ndarray, batch_size: int, input_type: str) -> bytes:
     """The float32 file that is to be rounded."""
-    _package()  # before seconds of conversion
     convert.need_pictures(pictures)
     model = rescaling.folded(convert.single_precision(model))
     return convert.float32(model, batch_size=batch_size, input_type=input_type)
 
 
-def _static(plain: bytes, *, activations: int) -> Any:
-    quantizer = _package().quantizer.Quantizer(plain)
+def _static(plain: bytes, *, activations: int) -> Quantizer:
+    quantizer = Quantizer(plain)
     quantizer.add_static_config(".*", _name("*"), activation_num_bits=activations, weight_num_bits=8)
     return quantizer
 
 
-def _set_border(quantizer: Any, input_type: str, output_type: str) -> None:
+def _set_border(quantizer: Quantizer, input_type: str, output_type: str) -> None:
     """Say what stands at both ends of the file; the recipe itself makes them int8."""
     for end, dtype in (("INPUT", input_type), ("OUTPUT", output_type)):
         if dtype == "float32":
-            quantizer.update_quantization_recipe(".*", _name(end), algorithm_key=_no_quantize())
+            quantizer.update_quantization_recipe(".*", _name(end), algorithm_key=AlgorithmName.NO_QUANTIZE)
         elif dtype == "uint8":
             quantizer.update_quantization_recipe(".*", _name(end), _unsigned())
 
 
-def _no_quantize() -> Any:
-    return _package().quantizer.AlgorithmName.NO_QUANTIZE
-
-
-def _unsigned() -> Any:
+def _unsigned() -> qtyping.OpQuantizationConfig:
     """Static quantisation of a tensor to uint8."""
-    types = _package().qtyping
-    tensor = types.TensorQuantizationConfig(num_bits=8, symmetric=False, dtype=types.TensorDataType.UINT)
-    weight = types.TensorQuantizationConfig(num_bits=8, granularity=types.QuantGranularity.CHANNELWISE)
-    return types.OpQuantizationConfig(tensor, weight, types.ComputePrecision.INTEGER)
+    tensor = qtyping.TensorQuantizationConfig(num_bits=8, symmetric=False, dtype=qtyping.TensorDataType.UINT)
+    weight = qtyping.TensorQuantizationConfig(num_bits=8, granularity=qtyping.QuantGranularity.CHANNELWISE)
+    return qtyping.OpQuantizationConfig(tensor, weight, qtyping.ComputePrecision.INTEGER)
 
 
-def _integers(quantizer: Any, plain: bytes, pictures: np.ndarray, keep: Collection[str]) -> bytes:
+def _integers(quantizer: Quantizer, plain: bytes, pictures: np.ndarray, keep: Collection[str]) -> bytes:
     """Quantise, and see that nothing else than `keep` was left in float."""
     graph = flatbuffer.read(plain)
     for op in graph.ops:
         if op.outputs[0].name in keep:
-            quantizer.update_quantization_recipe(_scope(op), _name(op.name), algorithm_key=_no_quantize())
+            quantizer.update_quantization_recipe(_scope(op), _name(op.name), algorithm_key=AlgorithmName.NO_QUANTIZE)
     file = _bytes(quantizer, _statistics(plain, graph, pictures))
     return floats.strict(file, keep, engine="ai-edge-quantizer")
 
@@ -173,7 +157,7 @@ def _statistics(plain: bytes, graph: Graph, pictures: np.ndarray) -> dict[str, d
     return {name: {"min": np.array([[low]]), "max": np.array([[high]])} for name, (low, high) in found.items()}
 
 
-def _bytes(quantizer: Any, statistics: dict | None = None) -> bytes:
+def _bytes(quantizer: Quantizer, statistics: dict | None = None) -> bytes:
     with warnings.catch_warnings():
         # It opens an interpreter that keeps all tensors, only to read their names.
         warnings.filterwarnings("ignore", "Warning: Enabling `experimental_preserve_all_tensors`", UserWarning)
