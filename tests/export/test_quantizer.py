@@ -9,7 +9,7 @@ from keras import layers
 
 from tfmap import flatbuffer
 from tfmap.errors import InputError
-from tfmap.export import convert, quantizer
+from tfmap.export import convert, metadata, quantizer
 from tfmap.litert import LiteModel
 
 
@@ -74,3 +74,16 @@ def test_no_pictures(classifier, photos):
         InputError, match="^export: integer formats read the ranges of activations off typical pictures"
     ):
         quantizer.int8(classifier, photos[0][:0])
+
+
+def test_a_file_takes_metadata(photos):
+    """The package writes kernels behind the flatbuffer, where metadata are packed too."""
+    inputs = keras.Input((48, 48, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(512, 3, strides=4)(inputs))
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Dense(512)(x)))
+    for make in (quantizer.int8, quantizer.int4):
+        bare = make(model, photos[0][:8])
+        file = metadata.attach(bare, metadata.Metadata(labels=("a", "b")))
+        np.testing.assert_array_equal(LiteModel(file).raw(photos[0][:8]), LiteModel(bare).raw(photos[0][:8]))
+        assert any(tensor.nbytes and tensor.zeros for tensor in flatbuffer.read(bare).tensors)
+    assert flatbuffer.read(bare).sparsity() == flatbuffer.read(file).sparsity()
