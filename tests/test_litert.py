@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfmap.errors import InputError
-from tfmap.litert import LiteModel, dequantise, latency_ms, quantise
+from tfmap.litert import LiteModel, activations, dequantise, latency_ms, quantise
 
 
 def test_the_float_file_answers_as_keras_does(lite_files, classifier, photos):
@@ -141,3 +141,24 @@ def test_times_come_in_turns(lite_files):
     assert times["int8"].shape == times["float32"].shape
     assert times["int8"].shape[1] == BLOCK
     assert (times["int8"] > 0).all()
+
+
+def test_activations_are_what_the_file_computes(lite_files, classifier, photos):
+    from tfmap import flatbuffer
+
+    for name, tolerance in (("float32", 1e-5), ("int8", 0.2)):
+        output = flatbuffer.read(lite_files[name]).outputs[0].name
+        found = [values[output][0] for values in activations(lite_files[name], photos[0][:5], [output, "no tensor"])]
+        expected = classifier.predict(photos[0][:5].astype("float32"), verbose=0)
+        np.testing.assert_allclose(np.stack(found), expected, atol=tolerance)
+
+
+def test_activations_of_a_larger_batch_are_filled_up(classifier, photos):
+    from tfmap import flatbuffer
+    from tfmap.export import convert
+
+    file = convert.float32(classifier, batch_size=4)
+    output = flatbuffer.read(file).outputs[0].name
+    found = [values[output] for values in activations(file, photos[0][:6], {output})]
+    assert [values.shape for values in found] == [(4, 6), (4, 6)]
+    np.testing.assert_array_equal(found[1][1], found[1][3])

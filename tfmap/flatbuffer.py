@@ -152,7 +152,7 @@ def _parse(model: str | Path | bytes) -> Any:
             f"{_name(model)} is not a TFLite file: bytes 4 to 8 must be {IDENTIFIER!r}, received {data[4:8]!r}."
         )
     try:
-        return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(data), 0))
+        return _inlined(schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(data), 0)), data)
     except _BROKEN as error:
         raise InputError(f"{_name(model)} is a broken TFLite file: {error}. {MEND}") from error
 
@@ -163,6 +163,15 @@ def _numbers(data: np.ndarray, dtype: str) -> np.ndarray | None:
         halves = np.stack([data & 15, data >> 4], axis=-1).reshape(-1).astype(np.int8)
         return np.where(halves > 7, halves - 16, halves)
     return np.frombuffer(bytes(data), dtype) if dtype in _NUMBERS else None
+
+
+def _inlined(parsed: Any, data: bytes) -> Any:
+    """The model with all constants inside: some writers put them behind the flatbuffer and leave offset and size."""
+    for buffer in parsed.buffers or []:
+        if buffer.offset > 1:  # 0 and 1 say that there is nothing
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return parsed
 
 
 def _graph(parsed: Any) -> Graph:

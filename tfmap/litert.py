@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from tfmap.errors import InputError
 WARM_UP, BLOCK = 5, 10  # calls: until caches are filled; of one model before the other has its turn
 LINE = 200  # characters of a reason that the runtime gives
 _FAST, _PLAIN = OpResolverType.BUILTIN, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+INSIDE_THREADS = 2
 
 
 class LiteModel:
@@ -218,3 +219,32 @@ def dequantise(values: np.ndarray, detail: Mapping) -> np.ndarray:
     if not np.issubdtype(detail["dtype"], np.integer) or not scale:
         return values.astype(np.float32)
     return (values.astype(np.float32) - zero) * np.float32(scale)
+
+
+def activations(model: bytes, images: np.ndarray, names: Collection[str]) -> Iterator[dict[str, np.ndarray]]:
+    """What a file computes inside, batch by batch of its own size.
+
+    Args:
+        model: bytes of a .tflite file that takes one picture.
+        images: uint8 or float32 (N, H, W, C), values 0..255; the last batch is filled up with the last picture.
+        names: tensors to look at.
+
+    Yields:
+        name -> float32: the tensors, dequantised.
+    """
+    # Without delegates: what they compute between their first op and their last they keep to themselves.
+    interpreter = Interpreter(
+        model_content=model,
+        num_threads=INSIDE_THREADS,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    picture, wanted = interpreter.get_input_details()[0], set(names)
+    found = [detail for detail in interpreter.get_tensor_details() if detail["name"] in wanted]
+    step = int(picture["shape"][0])
+    for start in range(0, len(images), step):
+        batch = images[np.minimum(np.arange(start, start + step), len(images) - 1)]
+        interpreter.set_tensor(picture["index"], quantise(batch, picture))
+        interpreter.invoke()
+        yield {detail["name"]: dequantise(interpreter.get_tensor(detail["index"]), detail) for detail in found}

@@ -45,6 +45,7 @@ FILES = {
     "candidate": "export",
     "model.tflite": "export",
     "labels.txt": "export",
+    "export.json": "export",
     "golden.npz": "export",
     "handoff": "export",
     "saved_model": "export",

@@ -104,7 +104,7 @@ def test_a_float32_model_is_not_rebuilt(classifier):
 
 def test_int8_needs_pictures(classifier):
     with pytest.raises(
-        InputError, match="^export: format int8 reads the ranges of activations off typical pictures, r"
+        InputError, match="^export: integer formats read the ranges of activations off typical pictures, re"
     ):
         convert.int8(classifier, np.zeros((0, 48, 48, 3), np.uint8))
 

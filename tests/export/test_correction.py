@@ -5,6 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from keras import layers
 
 from tfmap.export import convert, correction
@@ -130,3 +133,41 @@ def test_a_model_without_a_graph_is_returned(photos):
 
     model = Subclass()
     assert correction.corrected(model, photos[0]) is model
+
+
+FOUR = correction.Rounding(kernels=4)
+
+
+def test_kernels_of_four_bits_stand_on_their_grid(fragile, photos):
+    copy = correction.corrected(fragile, photos[0], FOUR)
+    kernel = copy.get_layer("with_bias").kernel.numpy()
+    scale = np.abs(kernel).max(axis=(0, 1, 2)) / 7
+    np.testing.assert_allclose(kernel / scale, np.round(kernel / scale), atol=1e-4)
+    assert len(np.unique(np.round(kernel / scale))) <= 15
+    for name in ("edges", "settle"):  # depthwise, and a normalisation
+        old, new = fragile.get_layer(name).get_weights(), copy.get_layer(name).get_weights()
+        np.testing.assert_array_equal(new[0], old[0])
+
+
+def test_a_four_bit_file_is_closer_to_keras(fragile, photos):
+    from tfmap.export import quantizer
+
+    expected = fragile.predict(photos[0].astype("float32"), verbose=0)
+    plain, better = (
+        np.abs(LiteModel(quantizer.int4(model, photos[0])).predict(photos[0]) - expected).mean()
+        for model in (fragile, correction.corrected(fragile, photos[0], FOUR))
+    )
+    assert better < plain / 1.5
+
+
+@settings(deadline=None)
+@given(
+    arrays.arrays(np.float32, (3, 3, 5, 2), elements=st.floats(-8, 8, width=32)),
+    st.sampled_from([4, 8]),
+)
+def test_rounding_is_to_the_nearest_level_of_a_symmetric_grid(kernel, bits):
+    found = correction._rounded(kernel, (3,), bits)
+    plain = correction._on_grid(kernel, np.abs(kernel).max(axis=(0, 1, 2), keepdims=True) / (2 ** (bits - 1) - 1), 127)
+    # Clipping a few large weights pays, or is not done.
+    assert np.square(found - kernel).sum() <= np.square(plain - kernel).sum() * (1 + 1e-5) + 1e-6
+    assert np.abs(found).max() <= np.abs(kernel).max() * (1 + 1e-6)

@@ -67,10 +67,43 @@ def test_a_quantised_file_only_gets_its_metadata(classifier, photos, trash_class
     file = export.tflite(bare, classes=trash_classes)
     assert metadata.read(file).labels == trash_classes
     np.testing.assert_array_equal(LiteModel(file).raw(photos[0]), LiteModel(bare).raw(photos[0]))
-    with pytest.raises(InputError, match="has made an int8 file, received format='float16'. Use format='int8', or "):
+    with pytest.raises(InputError, match="has made an int8 file, received format='float16', engine='auto', "):
         export.tflite(bare, classes=trash_classes, format="float16")
-    with pytest.raises(InputError, match="^export: the quantised file takes uint8, received input_type='float32'.$"):
+    with pytest.raises(
+        InputError, match="^export: the quantised file takes uint8 and gives uint8, received input_type='floa"
+    ):
         export.tflite(bare, classes=trash_classes, input_type="float32")
+
+
+def test_scores_are_calibrated_on_validation_pictures(classifier, trash_split, trash_classes):
+    found = {}
+    splits = {"split": trash_split, "val": trash_split}
+    file = export.tflite(classifier, **splits, classes=trash_classes, samples=12, coverage=0, watch=found.update)
+    about = metadata.read(file)
+    fitted = found["calibration"]
+    assert about.temperature == fitted["temperature"]
+    assert about.thresholds == tuple(row["threshold"] for row in fitted["classes"])
+    assert about.about["calibration"]["ece_before"] == fitted["ece_before"]
+    assert (found["format"], found["engine"], found["coverage"]) == ("int8", "converter", None)
+    plain = export.tflite(classifier, **splits, classes=trash_classes, samples=12, coverage=0, calibrate=False)
+    assert (metadata.read(plain).thresholds, metadata.read(plain).temperature) == ((), None)
+    # Scores stay as they are.
+    images = trash_split.images
+    np.testing.assert_array_equal(LiteModel(file).raw(images), LiteModel(plain).raw(images))
+
+
+def test_thresholds_for_a_precision(classifier, trash_split, trash_classes):
+    found = {}
+    how = {"format": "float32", "threshold_precision": 0.95, "watch": found.update}
+    export.tflite(classifier, val=trash_split, classes=trash_classes, **how)
+    assert all(row["precision"] >= 0.95 for row in found["calibration"]["classes"] if row["reached"])
+
+
+def test_a_file_says_which_layers_are_float(classifier, trash_split, trash_classes):
+    file = export.tflite(classifier, split=trash_split, classes=trash_classes, samples=12, keep_float=1)
+    kept = metadata.read(file).about["keep_float"]
+    assert len(kept) == 1
+    assert kept[0] in flatbuffer.read(file).describe()["float_tensors"]
 
 
 @pytest.mark.parametrize(
@@ -78,15 +111,20 @@ def test_a_quantised_file_only_gets_its_metadata(classifier, photos, trash_class
     [
         ({"format": "int9"}, r"export.format must be float32 \| .*, received 'int9' .str.. Did you mean 'int8'\?"),
         ({"which": "model"}, "export.which='model' chooses a file of a run folder"),
-        ({"input_type": "int8"}, r"export.input_type must be uint8 \| float32, received 'int8'"),
         (
             {"also": ("onnx",)},
             r"export.also=\['onnx'\] writes into a run folder, for python -m tfmap.export RUN. In Py",
         ),
         ({"also": ("onx",)}, r"export.also must be tuple.*, received \('onx',\) .tuple."),
         ({"label_files": {"de": 3}}, "export.label_files must be "),
-        ({"batch_size": 0}, "export.batch_size must be at least 1, received 0."),
-        ({"format": "int8"}, "export: format int8 reads the ranges .* split is missing. Pass split=source.split"),
+        ({"input_type": "int4"}, r"export.input_type must be uint8 \| int8 \| float32, received 'int4'"),
+        ({"batch_size": -1}, "export.batch_size must be at least 1, or 0 or dynamic to leave it open, received -1."),
+        ({"batch_size": "open"}, r"export.batch_size must be int \| dynamic, received 'open'"),
+        (
+            {"threshold_precision": 0.9},
+            "export.threshold_precision=0.9 is for thresholds that are fitted on validation p",
+        ),
+        ({"format": "int4"}, "export: format int4 reads the ranges .* split is missing. Pass split=source.split"),
     ],
 )
 def test_settings_that_are_refused(classifier, trash_classes, wrong, text):
@@ -136,10 +174,13 @@ def test_the_command_fills_the_run_folder(run, capsys):
     assert len(list((run.file("handoff") / "golden").glob("*.png"))) == 10
     assert re.fullmatch("sha256:[0-9a-f]{64}", metadata.read(run.file("model.tflite")).about["data"])
     said = capsys.readouterr().out
-    assert re.fullmatch(
-        r"model\.keras -> .*candidate/model\.tflite: [\d,]+ bytes, int8\nTo publish it: python -m tfmap\.verify .*\n",
-        said,
-    )
+    assert re.match(r"model\.keras -> .*candidate/model\.tflite: [\d,]+ bytes, int8\n", said)
+    expected = r"calibration error 0\.\d+, 0\.\d+ at temperature \d+\.\d+, on 227 validation pictures\nTo publish it: "
+    assert re.search(expected, said)
+    found = run.read_json("export.json")
+    assert (found["model"], found["format"], found["calibrated_on"]) == ("model.keras", "int8", 12)
+    assert found["coverage"]["pictures"] == 64
+    assert metadata.read(run.file("model.tflite")).temperature == found["calibration"]["temperature"]
 
 
 def test_the_command_takes_what_compress_left(run, classifier, photos, capsys):
@@ -183,3 +224,9 @@ def test_several_labels_a_picture_are_told(classifier, trash_split, trash_classe
     several = replace(trash_split, labels=np.eye(6, dtype=np.float32)[trash_split.labels])
     file = export.tflite(classifier, split=several, classes=trash_classes, format="float32")
     assert metadata.read(file).about["multi_label"] is True
+
+
+def test_the_command_refuses_before_it_loads_anything(tmp_path):
+    config = {"task": "classification", "seed": 0, "datasets": {"source": "nowhere"}}
+    with pytest.raises(InputError, match="^export.engine=converter does not make format int4; ai-edge-quantizer does."):
+        export.command({**config, "export": {"format": "int4", "engine": "converter"}}, Run(tmp_path))

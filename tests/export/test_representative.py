@@ -63,3 +63,25 @@ def test_an_empty_split(trash_split):
 def test_no_samples(trash_split):
     with pytest.raises(InputError, match=r"^export.samples must be at least 1, received 0. 100 to 500 is usual.$"):
         representative.calibration(trash_split, shape=(48, 48, 3), count=0)
+
+
+def test_others_are_none_of_those_that_calibrate(trash_split):
+    shared = {"shape": (48, 48, 3), "seed": 1}
+    first = representative.calibration(trash_split, count=12, **shared)
+    rest = representative.others(trash_split, count=18, after=12, **shared)
+    both = np.concatenate([first, rest])
+    assert len(both) == 30
+    assert len(np.unique(both.reshape(30, -1), axis=0)) == 30
+    everything = representative.others(trash_split, count=500, after=12, **shared)
+    assert len(everything) == 36
+
+
+def test_nothing_is_left_for_others(trash_split):
+    found = representative.others(trash_split, shape=(48, 48, 3), count=5, after=48)
+    assert found.shape == (0, 48, 48, 3)
+
+
+def test_batches_bring_their_labels(trash_split):
+    found = list(representative.read(trash_split, shape=(48, 48, 3)))
+    np.testing.assert_array_equal(np.concatenate([batch["label"] for batch in found]), trash_split.labels)
+    assert all((batch["weight"] > 0).all() for batch in found)

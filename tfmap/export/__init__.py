@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import tfmap
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import keras
 
+    from tfmap.export.order import Order
     from tfmap.runs import Run
     from tfmap.source import Source, Split
 
@@ -26,14 +27,22 @@ def tflite(
     model: keras.Model | bytes,
     *,
     split: Split | None = None,
+    val: Split | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
     classes: Sequence[str],
     task: str = "classification",
-    format: Literal["float32", "float16", "dynamic", "int8"] = "int8",
+    format: Literal["float32", "float16", "dynamic", "int8", "int16x8", "int4"] = "int8",
+    engine: Literal["auto", "converter", "ai-edge-quantizer"] = "auto",
     which: Literal["auto", "model", "compressed", "quantized"] = "auto",
-    input_type: Literal["uint8", "float32"] = "uint8",
-    batch_size: int = 1,
+    input_type: Literal["uint8", "int8", "float32"] = "uint8",
+    output_type: Literal["auto", "uint8", "int8", "float32"] = "auto",
+    batch_size: int | Literal["dynamic"] = 1,
     samples: int = 200,
+    coverage: int = 64,
     bias_correction: bool = True,
+    keep_float: int | list[str] = 0,
+    calibrate: bool = True,
+    threshold_precision: float | None = None,
     name: str = "",
     description: str = "",
     version: str = "1",
@@ -49,18 +58,33 @@ def tflite(
     Args:
         model: a Keras model, pictures (B, H, W, C) with values 0..255 -> scores (B, K); or the bytes of an int8 file
             that quantisation-aware training has made, which only gets its metadata.
-        split: training examples; int8 reads the ranges of activations off some of them.
+        split: training examples; integer formats read the ranges of activations off some of them.
+        val: validation examples, to calibrate the scores of the finished file.
+        watch: called with a dict of what was found: "format", "engine", "input_type", "output_type", "calibrated_on",
+            "kept_float", "layers" and "coverage" (see `tfmap.export.integers`), "calibration" (see `tfmap.calibrate`).
         classes: the K class names, in the order of the model's outputs.
         task: which task prepares the pictures.
         format: int8 (integers throughout: smallest, fastest on CPU, DSP and NPU), float16 (half the size, for GPUs),
-            dynamic (int8 weights, float arithmetic, needs no pictures), float32 (the reference).
+            dynamic (int8 weights, float arithmetic, needs no pictures), float32 (the reference), int16x8 (int8 weights,
+            16-bit activations: the scores of float32, slower than int8), int4 (as int8, most kernels in 4 bits).
+        engine: converter (TensorFlow's) or ai-edge-quantizer (extra quantizer; rounds the converter's float32 file);
+            auto: the converter where it makes the format. int4 comes from ai-edge-quantizer alone.
         which: the run folder's file to export: model.keras, compressed.keras, or quantized.tflite of quantisation-aware
             training; auto takes what compress made last, else the model. For the command; in Python pass the model.
-        input_type: uint8 takes a picture's bytes as they are; float32 takes the same values, 0..255, as floats.
-        batch_size: pictures per call. Task libraries on phones want 1.
-        samples: typical pictures for int8, spread over the classes.
+        input_type: uint8 takes a picture's bytes as they are; float32 takes the same values, 0..255, as floats; int8
+            (formats int8 and int4) takes bytes less 128.
+        output_type: dtype of the scores; auto: that of the input for formats int8 and int4, else float32.
+        batch_size: pictures per call; 0 or dynamic: whatever the caller resizes the input to. Task libraries on phones
+            want 1.
+        samples: typical pictures for integer formats, spread over the classes.
+        coverage: further training pictures, to tell how much of the range of their activations calibration reaches;
+            0: none.
         bias_correction: take back in the biases what rounding kernels to int8 does to the mean of each channel; seconds
             of work, no cost in the file.
+        keep_float: layers of an int8 file that stay in float: how many of those that rounding hurts most, or names.
+        calibrate: fit a temperature and a threshold for each class on what the file says to the validation pictures,
+            where there are any; both go into the metadata, the scores stay as they are.
+        threshold_precision: what each threshold has to reach, such as 0.95; null: the best F1.
         name: the model's name in the metadata; default the Keras model's.
         description: one sentence for the metadata; default one that names the number of classes.
         version: the model's version in the metadata.
@@ -77,22 +101,26 @@ def tflite(
         bytes: the file. int8 with input_type uint8 also answers in uint8, score = value / 256 for scores in 0..1.
 
     Raises:
-        InputError: an unknown format, int8 without training examples, another number of classes than outputs, a model
-            with several inputs or without fixed sizes.
+        InputError: a combination that no engine makes, an integer format without training examples, another number of
+            classes than outputs, a model with several inputs or without fixed sizes.
     """
-    from tfmap.export import convert, metadata
+    from tfmap.export import confidence, findings, metadata
+    from tfmap.export.order import Order
 
-    _check(which, also, batch_size)
+    _check(which, also, threshold_precision, val)
     translations = metadata.read_translations(label_files or {}, len(classes))
+    order = Order(format, engine, input_type, output_type, batch_size, keep_float)
     if isinstance(model, bytes):
-        converted = _ready(model, format, input_type)
+        converted, found = _ready(model, order), {}
     else:
         metadata.check_labels(classes, model.output_shape[-1])  # before minutes of conversion
-        file = {"batch_size": batch_size, "input_type": input_type}
-        if format == "int8":
-            converted = _int8(model, split, task, samples, seed, correct=bias_correction, file=file)
-        else:
-            converted = getattr(convert, format)(model, **file)
+        pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
+        converted, found = _made(model, split, order, pictures, correct=bias_correction)
+    if calibrate and val is not None and len(val):
+        shared = {"classes": classes, "task": task, "format": format}
+        found["calibration"] = confidence.fitted(converted, val, **shared, precision=threshold_precision)
+    told = findings.told(order, found)
+    told["about"] = _origin(task, digest, several=split is not None and split.labels.ndim == 2) | told["about"]
     about = metadata.Metadata(
         labels=tuple(classes),
         name=name or getattr(model, "name", "classifier"),
@@ -102,8 +130,10 @@ def tflite(
         license=license,
         color_space=metadata.color_space(converted),
         translations=translations,
-        about=_origin(task, digest, several=split is not None and split.labels.ndim == 2),
+        **told,
     )
+    if watch is not None:
+        watch({**order.described, **found})
     return metadata.attach(converted, about)
 
 
@@ -115,7 +145,7 @@ def _origin(task: str, digest: str, *, several: bool) -> dict[str, Any]:
     return {**origin, "multi_label": True} if several else origin
 
 
-def _check(which: str, also: Sequence[str], batch_size: int) -> None:
+def _check(which: str, also: Sequence[str], threshold_precision: float | None, val: Split | None) -> None:
     if also:
         raise InputError(
             f"export.also={list(also)} writes into a run folder, for python -m tfmap.export RUN. "
@@ -126,38 +156,46 @@ def _check(which: str, also: Sequence[str], batch_size: int) -> None:
             f"export.which={which!r} chooses a file of a run folder, for python -m tfmap.export RUN. "
             "In Python pass that model itself."
         )
-    if batch_size < 1:
-        raise InputError(f"export.batch_size must be at least 1, received {batch_size}.")
+    if threshold_precision is not None and not (val is not None and len(val)):
+        raise InputError(
+            f"export.threshold_precision={threshold_precision:g} is for thresholds that are fitted on validation "
+            "pictures; there are none. Set datasets.val_fraction above 0."
+        )
 
 
-def _int8(
-    model: keras.Model, split: Split | None, task: str, samples: int, seed: int, *, correct: bool, file: dict[str, Any]
-) -> bytes:
+def _made(
+    model: keras.Model, split: Split | None, order: Order, pictures: dict[str, Any], *, correct: bool
+) -> tuple[bytes, dict[str, Any]]:
+    """The file, and what was found on the way."""
+    if not order.is_calibrated:
+        return getattr(order.module, order.format)(model, **order.options), {}
     if split is None:
         raise InputError(
-            "export: format int8 reads the ranges of activations off training pictures; split is missing. "
+            f"export: format {order.format} reads the ranges of activations off training pictures; split is missing. "
             "Pass split=source.split('train'), or choose format='dynamic', which needs none."
         )
-    from tfmap.export import convert, correction, representative
+    from tfmap.export import integers
 
-    shape = convert.input_shape(model)
-    pictures = representative.calibration(split, shape=shape, count=samples, seed=seed, task=task)
-    model = convert.functional(convert.single_precision(model))
-    return convert.int8(correction.corrected(model, pictures) if correct else model, pictures, **file)
+    return integers.made(model, order, integers.Typical(split, **pictures), correct=correct)
 
 
-def _ready(model: bytes, format: str, input_type: str) -> bytes:
+def _ready(model: bytes, order: Order) -> bytes:
     """The bytes of a quantised file, if they are what was asked for."""
     from tfmap import flatbuffer
 
-    if format != "int8":
+    if order.format != "int8" or order.engine != "auto" or order.keep_float:
         raise InputError(
-            f"export: quantisation-aware training has made an int8 file, received format={format!r}. "
-            "Use format='int8', or export the Keras model: export.which=model"
+            f"export: quantisation-aware training has made an int8 file, received format={order.format!r}, "
+            f"engine={order.engine!r}, keep_float={order.keep_float}. Use format='int8' and leave out the others, or "
+            "export the Keras model: export.which=model"
         )
-    dtype = flatbuffer.read(model).inputs[0].dtype
-    if dtype != input_type:
-        raise InputError(f"export: the quantised file takes {dtype}, received input_type={input_type!r}.")
+    graph = flatbuffer.read(model)
+    found = graph.inputs[0].dtype, graph.outputs[0].dtype
+    if found != order.ends:
+        raise InputError(
+            f"export: the quantised file takes {found[0]} and gives {found[1]}, received input_type="
+            f"{order.ends[0]!r} and output_type={order.ends[1]!r}."
+        )
     return model
 
 
@@ -166,7 +204,7 @@ def _some(classes: Sequence[str]) -> str:
 
 
 def command(config: dict[str, Any], run: Run) -> None:
-    """Write model.tflite, labels.txt, golden.npz, the hand-off kit and what export.also asks for into a run's candidate
+    """Write model.tflite, export.json, labels.txt, golden.npz, the hand-off kit and what export.also asks for into a run's candidate
     folder; verify publishes them.
 
     Args:
@@ -178,22 +216,29 @@ def command(config: dict[str, Any], run: Run) -> None:
         InputError: as `tflite`, or the data has no training split.
     """
     from tfmap import datasets
-    from tfmap.export import formats, golden, handoff
+    from tfmap.export import findings, formats, golden, handoff
+    from tfmap.export.order import Order
 
     options = dict(config["export"])
+    Order(**{key: options[key] for key in Order.__dataclass_fields__ if key in options})  # before anything is loaded
     also = options.pop("also", ())
     path = _chosen(run, options.pop("which", "auto"), options.get("format", "int8"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"], "digest": source.digest}
-    data = tflite(_opened(path), split=source.splits.get("train"), **shared, **options)
+    splits = {"split": source.splits.get("train"), "val": source.splits.get("val")}
+    found: dict[str, Any] = {}
+    data = tflite(_opened(path), **splits, watch=found.update, **shared, **options)
     vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
     candidate = run.candidate()
     shutil.rmtree(candidate.path, ignore_errors=True)  # what an earlier export left there
     handoff.write(candidate.file("handoff"), data, vectors)  # first: it refuses what it has no code for
     candidate.write_bytes("model.tflite", data)
+    candidate.write_json("export.json", {"model": path.name, **found})
     candidate.write_text("labels.txt", "\n".join(source.classes) + "\n")
     golden.write(candidate.file("golden.npz"), vectors)
     _say(f"{path.name} -> {candidate.file('model.tflite')}: {len(data):,} bytes, {options.get('format', 'int8')}")
+    for line in findings.notes(found):
+        _say(line)
     for name in also:
         written = formats.write(name, _keras(run, path), candidate, classes=source.classes, task=config["task"])
         _say(f"{path.name} -> {written}")

@@ -1,7 +1,7 @@
 """Keras model -> bytes of a .tflite file: one function per format.
 
-All of them take a Keras 3 model whose input is a picture with pixel values 0..255 and give a file with a fixed batch
-size, because task libraries and GPU delegates on phones refuse an open one.
+All of them take a Keras 3 model whose input is a picture with pixel values 0..255. The batch size of the file is fixed
+unless it is 0: task libraries and GPU delegates on phones refuse an open one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import keras
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmap.errors import InputError
-from tfmap.export import rescaling
+from tfmap.export import floats, rescaling
 
 OUTPUT = "probabilities"
 
@@ -27,7 +27,7 @@ def float32(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8
 
     Args:
         model: pictures (B, H, W, C), values 0..255 -> scores (B, K).
-        batch_size: pictures per call of the file.
+        batch_size: pictures per call of the file; 0 leaves it to the caller.
         input_type: "uint8" (a cast is the first op) or "float32".
     """
     with _converter(model, batch_size, input_type) as converter:
@@ -55,42 +55,106 @@ def dynamic(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8
         return converter.convert()
 
 
-def int8(model: keras.Model, pictures: np.ndarray, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
+def int8(
+    model: keras.Model,
+    pictures: np.ndarray,
+    *,
+    batch_size: int = 1,
+    input_type: str = "uint8",
+    output_type: str = "",
+    keep: Collection[str] = (),
+) -> bytes:
     """Weights and arithmetic in integers: a quarter of the size, and what DSPs, NPUs and microcontrollers run.
 
-    The input tensor has scale 1 and zero point 0, so a camera's bytes go in as they are. The output has scale 1/256 for
-    scores in 0..1.
+    A uint8 input has scale 1 and zero point 0, so a camera's bytes go in as they are; an int8 one has zero point -128.
+    A uint8 output has scale 1/256 for scores in 0..1.
 
     Args:
         model: pictures (B, H, W, C), values 0..255 -> scores (B, K).
         pictures: uint8 (N, H, W, C), typical inputs: the range of every activation is read off them.
-        batch_size: pictures per call of the file.
-        input_type: "uint8" for integers at both ends; "float32" puts a QUANTIZE and a DEQUANTIZE op there.
+        batch_size: pictures per call of the file; 0 leaves it to the caller.
+        input_type: "uint8" or "int8"; "float32" puts a QUANTIZE op there.
+        output_type: the same of the output, where "float32" puts a DEQUANTIZE op; default that of the input.
+        keep: names of tensors whose ops stay in float32, as `tfmap.export.floats` gives them.
+
+    Raises:
+        InputError: no pictures.
+    """
+    types = [getattr(tf, name) for name in (input_type, output_type or input_type)]
+    # The converter quantises a float input itself.
+    with _calibrating(model, pictures, batch_size, "float32") as converter:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if keep:
+            return _selective(converter, types, keep)
+        converter.inference_input_type, converter.inference_output_type = types
+        return converter.convert()
+
+
+def int16x8(model: keras.Model, pictures: np.ndarray, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
+    """Weights in int8, activations in int16: nearly the float model's scores, at int8's size but not its speed.
+
+    Arguments as in `int8`, but the input is "uint8" (a cast is the first op) or "float32", the output float32.
+    """
+    with _calibrating(model, pictures, batch_size, input_type) as converter:
+        integers = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        # A cast is no integer op, so with one the converter must be let off being strict.
+        casting = [tf.lite.OpsSet.TFLITE_BUILTINS] if input_type == "uint8" else []
+        converter.target_spec.supported_ops = [integers, *casting]
+        return floats.strict(converter.convert(), engine="converter")
+
+
+@contextmanager
+def _calibrating(
+    model: keras.Model, pictures: np.ndarray, batch_size: int, input_type: str
+) -> Iterator[tf.lite.TFLiteConverter]:
+    """A converter that will read the ranges of activations off the pictures."""
+    need_pictures(pictures)
+    with _converter(rescaling.folded(single_precision(model)), batch_size, input_type) as converter:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: _calibration(pictures, batch_size or 1, input_type)
+        yield converter
+
+
+def _selective(converter: tf.lite.TFLiteConverter, types: list[tf.DType], keep: Collection[str]) -> bytes:
+    """Calibrate, then quantise all but the ops that give these tensors; the converter itself does all or none."""
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    return mlir_quantize(
+        converter.convert(),
+        input_data_type=types[0],
+        output_data_type=types[1],
+        denylisted_nodes=sorted(keep),
+    )
+
+
+def need_pictures(pictures: np.ndarray) -> None:
+    """Refuse to calibrate on nothing.
 
     Raises:
         InputError: no pictures.
     """
     if not len(pictures):
-        raise InputError("export: format int8 reads the ranges of activations off typical pictures, received none.")
-    border = getattr(tf, input_type)
-    # The converter quantises a float input itself.
-    with _converter(rescaling.folded(single_precision(model)), batch_size, "float32") as converter:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: _calibration(pictures, batch_size)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = border
-        return converter.convert()
+        raise InputError("export: integer formats read the ranges of activations off typical pictures, received none.")
 
 
-def _calibration(pictures: np.ndarray, batch_size: int) -> Iterator[list[np.ndarray]]:
-    """The pictures in batches of the file's size, the last one filled up from the first."""
-    pictures = np.array(pictures, np.float32)
-    # One black and one white corner pixel pin the input's range to exactly 0..255, which makes its scale exactly 1;
-    # dull pictures would give such as 0.98, and every caller would have to rescale its bytes.
+def pinned(pictures: np.ndarray) -> np.ndarray:
+    """A copy of the pictures, one black and one white corner pixel in the first.
+
+    They pin the input's range to exactly 0..255, which makes its scale exactly 1; dull pictures would give 0.98 or so,
+    and every caller would have to rescale its bytes.
+    """
+    pictures = np.array(pictures)
     pictures[0, 0, 0], pictures[0, -1, -1] = 0, 255
+    return pictures
+
+
+def _calibration(pictures: np.ndarray, batch_size: int, dtype: str = "float32") -> Iterator[list[np.ndarray]]:
+    """The pictures in batches of the file's size, the last one filled up from the first."""
+    pictures = pinned(pictures)
     for start in range(0, len(pictures), batch_size):
         indices = np.arange(start, start + batch_size) % len(pictures)
-        yield [pictures[indices]]
+        yield [pictures[indices].astype(dtype)]
 
 
 def input_shape(model: keras.Model) -> tuple[int, int, int]:
@@ -144,12 +208,12 @@ def _in_float32(config: object) -> object:
 
 @contextmanager
 def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator[tf.lite.TFLiteConverter]:
-    """A converter of the model at inference, with a fixed batch size.
+    """A converter of the model at inference.
 
     Through a SavedModel of our own rather than `from_keras_model`, which prints, and leaves the output nameless.
     """
     model = single_precision(model)
-    signature = tf.TensorSpec((batch_size, *input_shape(model)), input_type, name="image")
+    signature = tf.TensorSpec((batch_size or None, *input_shape(model)), input_type, name="image")
 
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {OUTPUT: model(tf.cast(image, tf.float32), training=False)}

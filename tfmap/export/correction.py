@@ -22,9 +22,25 @@ import numpy as np
 import tensorflow as tf
 
 PICTURES = 64  # enough for a steady mean of each channel; twice as many activations live at a time
-LEVELS = 127  # of a symmetric int8 kernel, on each side of zero
+NARROW = 4  # kernels of so few input channels, those that see the pixels, keep 8 bits: they are small and matter most
+CLIPS = np.linspace(0.4, 1.0, 25)  # shares of the largest weight that a 4-bit grid may end at
 # layer -> axes of its kernel that have a scale of their own in an int8 file: those of its output channels
 KERNELS = {keras.layers.Conv2D: (3,), keras.layers.DepthwiseConv2D: (2, 3), keras.layers.Dense: (1,)}
+
+
+class Rounding(NamedTuple):
+    """What a file rounds to.
+
+    Attributes:
+        kernels: bits of the kernels of convolutions and dense layers; depthwise ones always have 8.
+        tensors: bits of the tensors between the layers.
+    """
+
+    kernels: int = 8
+    tensors: int = 8
+
+
+INT8 = Rounding()
 
 
 class Place(NamedTuple):
@@ -34,63 +50,105 @@ class Place(NamedTuple):
     sign: float
 
 
-def corrected(model: keras.Model, pictures: np.ndarray) -> keras.Model:
-    """A copy of the model that stays closer to the model once its kernels and tensors are rounded to int8.
+def corrected(model: keras.Model, pictures: np.ndarray, rounding: Rounding = INT8) -> keras.Model:
+    """A copy of the model that stays closer to the model once its kernels and tensors are rounded.
 
-    Only biases and moving means differ. Layer by layer from the input on, because each is corrected for what the
-    rounded and corrected layers before it give it; all at once does not converge.
+    Only biases and moving means differ, and kernels of 4 bits, which are on their grid already. Layer by layer from the
+    input on, because each is corrected for what the rounded and corrected layers before it give it; all at once does
+    not converge.
 
     Args:
         model: a float32 functional model; of another kind it is returned as it is.
         pictures: uint8 (N, H, W, C), typical inputs, values 0..255; the first 64 are used.
+        rounding: of the file that is to be made.
     """
     if not hasattr(model, "_nodes_by_depth"):
         return model
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     batch = tf.constant(pictures[:PICTURES], tf.float32)
-    shifts: list[tuple[keras.Variable, tf.Tensor]] = []
+    streams = _Streams(rounding)
     # Two streams through one graph: the first half of a batch as it is, the second rounded as in the file.
-    _walk(copy, tf.concat([batch, batch], axis=0), shifts)
-    for variable, shift in shifts:
-        variable.assign_add(shift)
+    streams.walk(copy, tf.concat([batch, batch], axis=0))
+    streams.apply()
     return copy
 
 
-def _walk(model: keras.Model, inputs: Any, shifts: list) -> Any:
-    """Run a functional model op by op; a tensor is let go after its last use."""
-    tensors = dict(zip(map(id, model.inputs), tf.nest.flatten(inputs), strict=True))
-    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-    nodes = [node for node in nodes if not node.is_input]
-    uses = Counter(id(x) for node in nodes for x in node.input_tensors) + Counter(map(id, model.outputs))
-    for node in nodes:
-        args, kwargs = node.arguments.fill_in(tensors)
-        outputs = _run(node.operation, args, kwargs, shifts)
-        tensors.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
-        for x in node.input_tensors:
-            uses[id(x)] -= 1
-            if not uses[id(x)]:
-                tensors.pop(id(x), None)
-    return keras.tree.pack_sequence_as(model._outputs_struct, [tensors[id(x)] for x in model.outputs])
+class _Streams:
+    """A model run on exact and on rounded tensors, and the changes that bring the rounded ones back."""
 
+    def __init__(self, rounding: Rounding) -> None:
+        self.rounding = rounding
+        self.shifts: list[tuple[keras.Variable, tf.Tensor]] = []
+        self.kernels: list[tuple[keras.Variable, np.ndarray]] = []
 
-def _run(operation: Any, args: tuple, kwargs: dict, shifts: list) -> Any:
-    if hasattr(operation, "_nodes_by_depth"):
-        return _walk(operation, args[0], shifts)
-    place = _place(operation)
-    outputs = operation(*args, **kwargs) if place is None else _shifted(operation, args[0], place, shifts)
-    return outputs if _is_fused(operation) else keras.tree.map_structure(_stored, outputs)
+    def apply(self) -> None:
+        """Make the changes, once all of the model has been run as it was."""
+        for variable, shift in self.shifts:
+            variable.assign_add(shift)
+        for variable, value in self.kernels:
+            variable.assign(value)
 
+    def walk(self, model: keras.Model, inputs: Any) -> Any:
+        """Run a functional model op by op; a tensor is let go after its last use."""
+        tensors = dict(zip(map(id, model.inputs), tf.nest.flatten(inputs), strict=True))
+        nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
+        nodes = [node for node in nodes if not node.is_input]
+        uses = Counter(id(x) for node in nodes for x in node.input_tensors) + Counter(map(id, model.outputs))
+        for node in nodes:
+            args, kwargs = node.arguments.fill_in(tensors)
+            outputs = self._run(node.operation, args, kwargs)
+            tensors.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
+            for x in node.input_tensors:
+                uses[id(x)] -= 1
+                if not uses[id(x)]:
+                    tensors.pop(id(x), None)
+        return keras.tree.pack_sequence_as(model._outputs_struct, [tensors[id(x)] for x in model.outputs])
 
-def _shifted(layer: keras.layers.Layer, both: tf.Tensor, place: Place, shifts: list) -> tf.Tensor:
-    """The layer on both streams; what rounding did to the means is noted, and taken back."""
-    activation, layer.activation = layer.activation, None  # what is corrected comes before it
-    exact, rounded = _both(layer, *tf.split(both, 2))
-    layer.activation = activation
-    shift = tf.reduce_mean(rounded, range(rounded.ndim - 1)) - tf.reduce_mean(exact, range(exact.ndim - 1))
-    shifts.append((place.variable, place.sign * shift))
-    both = tf.concat([exact, rounded - shift], axis=0)
-    return both if activation is None else activation(both)
+    def _run(self, operation: Any, args: tuple, kwargs: dict) -> Any:
+        if hasattr(operation, "_nodes_by_depth"):
+            return self.walk(operation, args[0])
+        place = _place(operation)
+        outputs = operation(*args, **kwargs) if place is None else self._shifted(operation, args[0], place)
+        return outputs if _is_fused(operation) else keras.tree.map_structure(self._stored, outputs)
+
+    def _shifted(self, layer: keras.layers.Layer, both: tf.Tensor, place: Place) -> tf.Tensor:
+        """The layer on both streams; what rounding did to the means is noted, and taken back."""
+        activation, layer.activation = layer.activation, None  # what is corrected comes before it
+        exact, rounded = self._both(layer, *tf.split(both, 2))
+        layer.activation = activation
+        shift = tf.reduce_mean(rounded, range(rounded.ndim - 1)) - tf.reduce_mean(exact, range(exact.ndim - 1))
+        self.shifts.append((place.variable, place.sign * shift))
+        both = tf.concat([exact, rounded - shift], axis=0)
+        return both if activation is None else activation(both)
+
+    def _both(self, layer: keras.layers.Layer, exact: tf.Tensor, rounded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The layer on one input as it is, on the other with its kernel rounded as the file will round it."""
+        kernel, bits = layer.kernel.numpy(), self._bits(layer)
+        first = layer(exact)
+        grid = _rounded(kernel, KERNELS[type(layer)], bits)
+        layer.kernel.assign(grid)
+        second = layer(rounded)
+        layer.kernel.assign(kernel)
+        if bits < 8:
+            # An engine takes the largest weight for the end of its grid; on this one it finds the same levels again.
+            self.kernels.append((layer.kernel, grid))
+        return first, second
+
+    def _bits(self, layer: keras.layers.Layer) -> int:
+        """Bits of a layer's kernel in the file."""
+        if type(layer) is keras.layers.DepthwiseConv2D or layer.kernel.shape[-2] <= NARROW:
+            return 8
+        return self.rounding.kernels
+
+    def _stored(self, both: tf.Tensor) -> tf.Tensor:
+        """The second stream in the levels that the file keeps a tensor in; the first says between what values."""
+        if not both.dtype.is_floating or not both.shape.rank or both.shape[0] % 2:
+            return both  # no tensor of pictures, or one that was turned so that they are not its first axis
+        exact, rounded = tf.split(both, 2)
+        low, high = tf.minimum(tf.reduce_min(exact), 0.0), tf.maximum(tf.reduce_max(exact), 1e-6)
+        levels = tf.quantization.fake_quant_with_min_max_vars(rounded, low, high, num_bits=self.rounding.tensors)
+        return tf.concat([exact, levels], axis=0)
 
 
 def _is_fused(operation: Any) -> bool:
@@ -101,15 +159,6 @@ def _is_fused(operation: Any) -> bool:
         or getattr(after[0], "activation", None) is keras.activations.relu
         or (isinstance(after[0], keras.layers.BatchNormalization) and type(operation) in KERNELS)
     )
-
-
-def _stored(both: tf.Tensor) -> tf.Tensor:
-    """The second stream in 256 levels, as an int8 file keeps a tensor; the first says between what values."""
-    if not both.dtype.is_floating or not both.shape.rank or both.shape[0] % 2:
-        return both  # no tensor of pictures, or one that was turned so that they are not its first axis
-    exact, rounded = tf.split(both, 2)
-    low, high = tf.minimum(tf.reduce_min(exact), 0.0), tf.maximum(tf.reduce_max(exact), 1e-6)
-    return tf.concat([exact, tf.quantization.fake_quant_with_min_max_vars(rounded, low, high)], axis=0)
 
 
 def _place(operation: Any) -> Place | None:
@@ -124,18 +173,22 @@ def _place(operation: Any) -> Place | None:
     return None
 
 
-def _both(layer: keras.layers.Layer, exact: tf.Tensor, rounded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The layer on one input as it is, on the other with its kernel rounded as the converter will round it."""
-    kernel = layer.kernel.numpy()
-    first = layer(exact)
-    layer.kernel.assign(_rounded(kernel, KERNELS[type(layer)]))
-    second = layer(rounded)
-    layer.kernel.assign(kernel)
-    return first, second
+def _rounded(kernel: np.ndarray, axes: tuple[int, ...], bits: int) -> np.ndarray:
+    """On a symmetric grid with a scale per output channel. Normalisation, folded in later, scales a channel as a whole.
 
-
-def _rounded(kernel: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Symmetric int8 with a scale per output channel. Normalisation, folded in later, scales a channel as a whole."""
+    Eight bits reach to the largest weight, as the engines have it. With four, the step that gives the least squared
+    error is smaller than that: a few large weights are clipped and all others rounded less.
+    """
     others = tuple(axis for axis in range(kernel.ndim) if axis not in axes)
-    scale = np.abs(kernel).max(axis=others, keepdims=True) / LEVELS
-    return np.round(kernel / np.where(scale > 0, scale, 1)) * scale
+    levels = 2 ** (bits - 1) - 1
+    scale = np.abs(kernel).max(axis=others, keepdims=True) / levels
+    if bits == 8:
+        return _on_grid(kernel, scale, levels)
+    tries = np.stack([_on_grid(kernel, clip * scale, levels) for clip in CLIPS])
+    errors = np.square(tries - kernel).sum(axis=tuple(axis + 1 for axis in others), keepdims=True)
+    return np.take_along_axis(tries, errors.argmin(axis=0, keepdims=True), axis=0)[0]
+
+
+def _on_grid(kernel: np.ndarray, scale: np.ndarray, levels: int) -> np.ndarray:
+    scale = np.where(scale > 0, scale, 1)
+    return np.clip(np.round(kernel / scale), -levels, levels) * scale

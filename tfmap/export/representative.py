@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tfmap import tasks
@@ -35,6 +37,28 @@ def calibration(
     return pictures(split.take(stratified(split.labels, count, seed=seed)), shape=shape, task=task)[0]
 
 
+def others(
+    split: Split, *, shape: tuple[int, int, int], count: int, after: int, seed: int = 0, task: str = "classification"
+) -> np.ndarray:
+    """Further pictures, spread over the classes too, of which `calibration` has taken none.
+
+    Args:
+        split: the same examples.
+        shape: (height, width, channels) of the model's input.
+        count: how many at most: what calibration has left may be fewer.
+        after: the count of `calibration`.
+        seed: the same.
+        task: the same.
+
+    Returns:
+        uint8 (N, height, width, C); N may be 0.
+    """
+    rest = stratified(split.labels, after + count, seed=seed)[after:]
+    if not len(rest):
+        return np.zeros((0, *shape), np.uint8)
+    return pictures(split.take(rest), shape=shape, task=task)[0]
+
+
 def pictures(
     split: Split, *, shape: tuple[int, int, int], task: str = "classification"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -49,14 +73,20 @@ def pictures(
         uint8 (N, height, width, C) and their ids, str (N,). One that cannot be read any more is left out.
     """
     images, ids = [], []
-    # Each picture is read once, so a cache would only cost memory.
-    read = batches(split, size=shape[:2], channels=shape[2], prepare=tasks.get(task).prepare, cache="none")
-    with clear_errors():
-        for batch in read:
-            real = batch["weight"].numpy() > 0
-            images.append(batch["image"].numpy()[real])
-            ids += [name.decode() for name in batch["id"].numpy()[real]]
+    for batch in read(split, shape=shape, task=task):
+        images.append(batch["image"])
+        ids += [name.decode() for name in batch["id"]]
     return np.concatenate(images), np.array(ids, dtype=str)
+
+
+def read(split: Split, *, shape: tuple[int, int, int], task: str = "classification") -> Iterator[dict[str, np.ndarray]]:
+    """The pictures as `pictures` gives them, batch by batch, with whatever else a batch holds; no padding."""
+    # Each picture is read once, so a cache would only cost memory.
+    found = batches(split, size=shape[:2], channels=shape[2], prepare=tasks.get(task).prepare, cache="none")
+    with clear_errors():
+        for batch in found:
+            real = batch["weight"].numpy() > 0
+            yield {key: tensor.numpy()[real] for key, tensor in batch.items()}
 
 
 def stratified(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:

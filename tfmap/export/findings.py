@@ -1,0 +1,53 @@
+"""What was found while a file was made: in the file itself, and on the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfmap.export.order import Order
+
+NOTED = 3  # warnings that the command prints
+
+
+def told(order: Order, found: dict[str, Any]) -> dict[str, Any]:
+    """What the file says about how it was made and what its scores are worth, as keywords of `Metadata`.
+
+    Args:
+        order: what was asked for.
+        found: see the argument watch of `tfmap.export.tflite`.
+    """
+    about: dict[str, Any] = {"format": order.format, "engine": order.made_by}
+    if found.get("kept_float"):
+        about["keep_float"] = found["kept_float"]
+    if coverage := found.get("coverage"):
+        about["coverage"] = {key: coverage[key] for key in ("pictures", "least_covered", "most_saturated")}
+    if not (fitted := found.get("calibration")):
+        return {"about": about}
+    about["calibration"] = {key: fitted[key] for key in ("examples", "ece_before", "ece_after", "precision")}
+    thresholds = tuple(row["threshold"] for row in fitted["classes"])
+    return {"about": about, "temperature": fitted["temperature"], "thresholds": thresholds}
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """What the command prints beside the file's size."""
+    kept, coverage, fitted = (found.get(key) for key in ("kept_float", "coverage", "calibration"))
+    lines = [f"in float: {', '.join(kept)}"] if kept else []
+    lines += _warnings(coverage) if coverage else []
+    return lines + (_calibration(fitted) if fitted else [])
+
+
+def _warnings(coverage: dict[str, Any]) -> list[str]:
+    more = len(coverage["warnings"]) - NOTED
+    lines = [f"warning: {line}" for line in coverage["warnings"][:NOTED]]
+    return lines + [f"warning: {more} more tensors like these, see export.json"] * (more > 0)
+
+
+def _calibration(fitted: dict[str, Any]) -> list[str]:
+    short = [row["class"] for row in fitted["classes"] if not row["reached"]]
+    lines = [f"warning: no threshold is good enough for {', '.join(short)}, see export.json"] * bool(short)
+    after = "unknown" if fitted["ece_after"] is None else f"{fitted['ece_after']:.3f}"
+    return [
+        *lines,
+        f"calibration error {fitted['ece_before']:.3f}, {after} at temperature {fitted['temperature']:.2f}, "
+        f"on {fitted['examples']} validation pictures",
+    ]
