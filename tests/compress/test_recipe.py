@@ -11,13 +11,18 @@ def test_steps_in_order_with_their_arguments():
         Step("qat", {"epochs": 2, "learning_rate": 3e-4}),
     )
     assert parse("prune({'*': 0.5, 'top*': 0.8})")[0].arguments == {"sparsity": {"*": 0.5, "top*": 0.8}}
+    steps = parse("low_rank(size=0.5)|distill(4)|prune(0.5)|cluster(16)|qat")
+    assert [step.name for step in steps] == ["low_rank", "distill", "prune", "cluster", "qat"]
 
 
 WRONG = {
-    "": "it is empty.*Known steps: prune, qat",
+    "": "it is empty.*Known steps: .*prune, cluster, qat",
     "prun(0.5)": "unknown step 'prun'.*Did you mean 'prune'",
     "prune|prune": "a step stands twice",
     "qat|prune": "qat must be the last step",
+    "cluster|prune": r"a step would undo one before it.*Expected the order prune\|cluster",
+    "cluster(16.5)": "cluster has clusters=16.5.*Expected int",
+    "distill(features=[1])": "distill has features=.*Expected dict",
     "prune(0.5, rate=3)": "arguments that it does not know.*prune takes: sparsity, schedule",
     "qat(1, 2, 3)": "arguments that it does not know",
     "prune(0.5, sparsity=0.6)": "sets an argument twice",

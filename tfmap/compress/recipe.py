@@ -8,16 +8,28 @@ from typing import Any
 
 from tfmap.errors import InputError, did_you_mean
 
-# step -> its arguments, in the order in which they may stand without a name
+_TRAINING = ("epochs", "learning_rate")
+# step -> its arguments, in the order in which they may stand without a name. Steps stand in the order in which they may
+# follow each other: what comes later keeps what came before (zeros, shared weights), not the other way round.
 STEPS: dict[str, tuple[str, ...]] = {
-    "prune": ("sparsity", "schedule", "keep", "epochs", "learning_rate"),
-    "qat": ("epochs", "learning_rate"),
+    "low_rank": ("energy", "size", *_TRAINING),
+    "distill": ("temperature", "label_weight", "features", "feature_weight", *_TRAINING),
+    "prune": ("sparsity", "schedule", "keep", *_TRAINING),
+    "cluster": ("clusters", "keep", *_TRAINING),
+    "qat": _TRAINING,
 }
 # type of an argument, where it has one
 TYPES: dict[str, tuple[type, ...]] = {
+    "energy": (int, float),
+    "size": (int, float),
+    "temperature": (int, float),
+    "label_weight": (int, float),
+    "features": (dict,),
+    "feature_weight": (int, float),
     "sparsity": (int, float, dict),
     "schedule": (str,),
     "keep": (list, tuple),
+    "clusters": (int,),
     "epochs": (int,),
     "learning_rate": (int, float),
 }
@@ -38,7 +50,8 @@ def parse(recipe: str) -> tuple[Step, ...]:
         recipe: steps separated by "|", such as "prune(0.5)|qat" or "prune({'*': 0.5, 'conv_pw_1*': 0.8})".
 
     Raises:
-        InputError: no step, an unknown one, one that stands twice or behind qat, or arguments it does not have.
+        InputError: no step, an unknown one, one that stands twice or behind one that it would undo, or arguments it
+            does not have.
     """
     steps = tuple(_step(part.strip(), recipe) for part in recipe.split("|")) if recipe.strip() else ()
     names = [step.name for step in steps]
@@ -48,6 +61,9 @@ def parse(recipe: str) -> tuple[Step, ...]:
         raise _error("a step stands twice", recipe, "Expected each step once.")
     if "qat" in names[:-1]:
         raise _error("qat must be the last step", recipe, "What comes behind it would undo its rounding.")
+    right = [name for name in STEPS if name in names]
+    if names != right:
+        raise _error("a step would undo one before it", recipe, f"Expected the order {'|'.join(right)}.")
     return steps
 
 
