@@ -40,6 +40,7 @@ def fit(distiller: keras.distillation.Distiller, feed: Feed, how: FineTuning) ->
         epochs=how.epochs,
         validation_data=validation,
         callbacks=watching,
+        shuffle=False,  # they come shuffled
         verbose=0,
     )
 
@@ -51,10 +52,10 @@ def _compile(distiller: keras.distillation.Distiller, how: FineTuning, *, steps:
     )
     loss = keras.losses.BinaryCrossentropy() if how.multi_label else keras.losses.CategoricalCrossentropy()
     accuracy = keras.metrics.BinaryAccuracy if how.multi_label else keras.metrics.CategoricalAccuracy
-    distiller.compile(_CarefulAdam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
+    distiller.compile(CarefulAdam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
 
 
-class _CarefulAdam(keras.optimizers.Adam):
+class CarefulAdam(keras.optimizers.Adam):
     """Adam that takes no step on a gradient that is no number, so that the layer at fault can still be found."""
 
     def apply(self, grads: list, trainable_variables: list | None = None) -> Any:
