@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfmap.compress import bridge
-from tfmap.compress.callbacks import CarefulAdam, culprit
+from tfmap.compress.callbacks import CarefulAdam, culprit, trouble
 
 
 def pictures():
@@ -31,6 +31,9 @@ def test_adam_takes_no_step_on_a_gradient_that_is_no_number():
     adam.apply_gradients(zip([tf.constant([1.0, np.nan]), tf.constant(1.0)], variables, strict=True))
     np.testing.assert_array_equal(variables[0], [1.0, 2.0])
     assert float(variables[1]) == 3.0
+    assert trouble(0.5, adam) == "a gradient became no number"
+    assert trouble(np.inf, adam) == "the loss became inf"
+    assert trouble(0.5, CarefulAdam()) == ""
     adam.apply_gradients(zip([tf.constant([1.0, 1.0]), tf.constant(1.0)], variables, strict=True))
     assert isinstance(adam, tf_keras.optimizers.Adam)
     assert float(variables[1]) < 3.0

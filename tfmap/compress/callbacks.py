@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -57,12 +57,12 @@ class StopIfNotFinite(tf_keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Look at the loss."""
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
+        what = trouble((logs or {}).get("loss", 0.0), self.model.optimizer)
+        if what:
             rate = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
             images = next(iter(self.batches()))["image"]
             raise InputError(
-                f"compress: the loss became {loss} at batch {batch + 1} (learning rate {rate:.2g}); "
+                f"compress: {what} at batch {batch + 1} (learning rate {rate:.2g}); "
                 f"{culprit(self.model, tf.cast(images, tf.float32))}. "
                 "Lower compress.learning_rate, and check that the model's own outputs are finite."
             )
@@ -97,14 +97,47 @@ def _is_finite(values: tf.Tensor) -> bool:
 
 class CarefulAdam(tf_keras.optimizers.Adam):
     """Adam that takes no step on a gradient that is no number: else every weight would be none, and nobody could say
-    where it began."""
+    where it began. `StopIfNotFinite` ends the training behind this batch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.skipped = counter()
 
     def apply_gradients(self, grads_and_vars: Any, *args: Any, **kwargs: Any) -> Any:
-        """Zeros in place of such gradients; `StopIfNotFinite` ends the training behind this batch."""
-        pairs = [(gradient, variable) for gradient, variable in grads_and_vars if gradient is not None]
-        fine = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient, _ in pairs])
-        pairs = [(tf.where(fine, gradient, tf.zeros_like(gradient)), variable) for gradient, variable in pairs]
-        return super().apply_gradients(pairs, *args, **kwargs)
+        """Zeros in place of such gradients."""
+        gradients, variables = zip(*grads_and_vars, strict=True)
+        pairs = zip(careful(gradients, self.skipped), variables, strict=True)
+        return super().apply_gradients(list(pairs), *args, **kwargs)
+
+
+def counter() -> tf.Variable:
+    """A number that every replica may add to."""
+    shared = {"synchronization": tf.VariableSynchronization.ON_READ, "aggregation": tf.VariableAggregation.SUM}
+    return tf.Variable(0.0, trainable=False, **shared)
+
+
+def careful(gradients: Sequence[Any], skipped: tf.Variable) -> list[Any]:
+    """The gradients, or zeros for all of them where one is no number, which is counted.
+
+    Args:
+        gradients: tensors, None where a variable has none.
+        skipped: a `counter`.
+    """
+    fine = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
+    skipped.assign_add(tf.where(fine, 0.0, 1.0))
+    return [g if g is None else tf.where(fine, g, tf.zeros_like(g)) for g in gradients]
+
+
+def trouble(loss: float, optimizer: Any) -> str:
+    """What is no number any more, in words; "" where all is well. A softmax may hide it from the loss.
+
+    Args:
+        loss: of a batch.
+        optimizer: with the number of steps that it has `skipped`.
+    """
+    if not math.isfinite(loss):
+        return f"the loss became {loss}"
+    return "a gradient became no number" if float(optimizer.skipped) else ""
 
 
 class Progress(tf_keras.callbacks.Callback):

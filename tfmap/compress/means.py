@@ -21,13 +21,13 @@ _KERNELS = (L.Conv2D, L.DepthwiseConv2D, L.Dense)
 
 
 def correct(model: tf_keras.Model, exact: tf_keras.Model, images: tf.Tensor) -> None:
-    """Shift biases and moving means of a fake-quantised model so that its channels have the means of the exact one.
+    """Shift biases and moving means of a model so that its channels have the means of another one.
 
     Layer by layer from the input on, because each is corrected for what the corrected layers before it give it.
 
     Args:
-        model: with fake quantisers, its ranges known; changed in place.
-        exact: the same network in float, with layers of the same names.
+        model: with fake quantisers, its ranges known, or without; changed in place.
+        exact: the same network without, or with them; layers have the same names.
         images: float32 (B, H, W, C), typical pictures.
     """
     means: dict[str, tf.Tensor] = {}
@@ -35,9 +35,9 @@ def correct(model: tf_keras.Model, exact: tf_keras.Model, images: tf.Tensor) -> 
     def look(layer: Any, args: tuple, kwargs: dict) -> Any:
         outputs = called(layer, args, kwargs)
         if _is_norm(layer):
-            means[layer.name] = _mean(args[0])
+            means[bare(layer).name] = _mean(args[0])
         elif _has_bias(layer):
-            means[layer.name] = _mean(outputs)
+            means[bare(layer).name] = _mean(outputs)
         return outputs
 
     def mend(layer: Any, args: tuple, kwargs: dict) -> Any:
@@ -56,16 +56,19 @@ def correct(model: tf_keras.Model, exact: tf_keras.Model, images: tf.Tensor) -> 
 
 def _is_norm(layer: Any) -> bool:
     """Whether it is the norm of channels, used once."""
-    if type(layer) is not L.BatchNormalization or len(layer.inbound_nodes) != 1:
+    inner = bare(layer)
+    if type(inner) is not L.BatchNormalization or len(layer.inbound_nodes) != 1:
         return False
-    return list(layer.axis) == [len(layer.input_shape) - 1]
+    return list(inner.axis) == [len(layer.input_shape) - 1]
 
 
 def _has_bias(layer: Any) -> bool:
     """Whether a shift of its bias is a shift of its output. A layer that is used twice has two errors and one bias."""
-    if type(layer) not in _KERNELS or len(layer.inbound_nodes) != 1:
+    inner = bare(layer)
+    if type(inner) not in _KERNELS or len(layer.inbound_nodes) != 1 or not inner.trainable:
         return False
-    return layer.use_bias and layer.activation is tf_keras.activations.linear
+    activation = getattr(inner.activation, "activation", inner.activation)  # without a quantiser around it
+    return inner.use_bias and activation is tf_keras.activations.linear
 
 
 def _mean(values: tf.Tensor) -> tf.Tensor:

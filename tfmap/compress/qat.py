@@ -50,12 +50,25 @@ def train(model: keras.Model, feed: Feed, *, how: FineTuning | None = None) -> Q
     legacy, ranges = quantized(bridge.to_tf_keras(model, carriers=carriers))
     _freeze_norms(legacy)
     batches = _pictures(feed)
+    pictures = tf.concat(batches, axis=0)[:_MEANS]
     quantizers.calibrate(legacy, ranges, batches)
-    means.correct(legacy, bridge.to_tf_keras(model, carriers=carriers), tf.concat(batches, axis=0)[:_MEANS])
+    means.correct(legacy, bridge.to_tf_keras(model, carriers=carriers), pictures)
     hold = Hold(quantizers.kernels(legacy))
     fine_tune(legacy, feed, how, callbacks=[hold, _MeasureKernels()], keep_from=-1, step="qat")
     quantizers.round_kernels(legacy)
-    return QuantizedModel(legacy, bridge.brought_home(legacy, model))
+    return QuantizedModel(legacy, _brought_home(legacy, model, pictures))
+
+
+def _brought_home(legacy: tf_keras.Model, model: keras.Model, pictures: tf.Tensor) -> keras.Model:
+    """The Keras 3 model that answers as the quantised one, without its rounding of activations.
+
+    The statistics of norms belong to rounded activations; in float the same means need others.
+    """
+    home = bridge.brought_home(legacy, model)
+    plain = bridge.to_tf_keras(home)
+    means.correct(plain, legacy, pictures)
+    bridge.copy_back(plain, home)
+    return home
 
 
 def _pictures(feed: Feed) -> list[tf.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfmap.compress import bridge
-from tfmap.compress.callbacks import Progress, culprit
+from tfmap.compress.callbacks import Progress, careful, counter, culprit, trouble
 from tfmap.compress.finetune import Feed, FineTuning, example_of, examples
 from tfmap.errors import InputError
 
@@ -58,10 +57,13 @@ def _compile(distiller: keras.distillation.Distiller, how: FineTuning, *, steps:
 class CarefulAdam(keras.optimizers.Adam):
     """Adam that takes no step on a gradient that is no number, so that the layer at fault can still be found."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.skipped = counter()
+
     def apply(self, grads: list, trainable_variables: list | None = None) -> Any:
-        fine = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in grads if g is not None])
-        grads = [g if g is None else tf.where(fine, g, tf.zeros_like(g)) for g in grads]
-        return super().apply(grads, trainable_variables)
+        """Zeros in place of such gradients."""
+        return super().apply(careful(grads, self.skipped), trainable_variables)
 
 
 class _StopIfNotFinite(keras.callbacks.Callback):
@@ -72,12 +74,12 @@ class _StopIfNotFinite(keras.callbacks.Callback):
         self.feed = feed
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        loss = (logs or {}).get("total_loss", 0.0)
-        if not math.isfinite(loss):
+        what = trouble((logs or {}).get("loss", 0.0), self.model.optimizer)
+        if what:
             images = next(iter(self.feed.train(0, 0, 1)))["image"]
             where = culprit(bridge.to_tf_keras(self.model.student), tf.cast(images, tf.float32))
             raise InputError(
-                f"compress: the loss of distill became {loss} at batch {batch + 1}; {where}. "
+                f"compress: distill: {what} at batch {batch + 1}; {where}. "
                 "Lower compress.learning_rate, and check that the teacher's outputs are finite."
             )
 
