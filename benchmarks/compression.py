@@ -1,4 +1,4 @@
-"""What rounding and pruning cost: the demo's recipe with several seeds, scored on more pictures than it validates on.
+"""What rounding, pruning and sharing weights cost: the demo's recipe with several seeds, and unseen pictures too.
 
     python -m benchmarks.compression FOLDER [--seeds 3] [--models CACHE]
 
@@ -10,6 +10,7 @@ in CACHE and taken from there.
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import tempfile
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from tfmap.source import Source, Split
 
 CONFIG = config.parse(demo.CONFIG, "demo")
 SHAPE = tuple(CONFIG["model"]["input_shape"])
-PRUNE, QAT = CONFIG["compress"]["recipe"], "qat(epochs=3)"
+PRUNE, CLUSTER, QAT = CONFIG["compress"]["recipe"], "cluster(16, epochs=3)", "qat(epochs=3)"
 
 
 def main() -> None:
@@ -44,10 +45,10 @@ def main() -> None:
         pictures = _judges(source, arguments.folder)
         model = _trained(source, seed, Path(arguments.models) / f"seed{seed}.keras")
         scores = None
-        for variant, predict in _variants(model, source, seed):
+        for variant, predict, packed in _variants(model, source, seed):
             found = {name: predict(images) for name, (images, _) in pictures.items()}
             scores = scores or found  # the float model's, which comes first
-            rows.append({"seed": seed, "variant": variant, **_row(found, scores, pictures)})
+            rows.append({"seed": seed, "variant": variant, "gzip": packed, **_row(found, scores, pictures)})
             print(rows[-1], flush=True)
     title = "The demo's recipe: percent right, points lost to the float model of the same seed"
     results.write("compression", title, [*rows, *_means(rows)])
@@ -82,22 +83,28 @@ def _trained(source: Source, seed: int, path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False)
 
 
-def _variants(model: keras.Model, source: Source, seed: int) -> Iterator[tuple[str, Any]]:
-    """Name -> function from pictures to scores."""
+def _variants(model: keras.Model, source: Source, seed: int) -> Iterator[tuple[str, Any, int]]:
+    """Name, function from pictures to scores, and bytes of the packed file (0 for a Keras model)."""
     settings = {"augment": CONFIG["augment"]["ops"], "pipeline": CONFIG["pipeline"], "seed": seed, "verbose": False}
 
-    def file(model: Any, **how: Any) -> Any:
+    def file(model: Any, **how: Any) -> tuple[Any, int]:
         data = export.tflite(model, split=source.split("train"), classes=source.classes, seed=seed, **how)
-        return LiteModel(data, threads=2).predict
+        return LiteModel(data, threads=2).predict, len(gzip.compress(data, mtime=0))
 
-    yield "float", _keras(model)
-    yield "int8, no bias correction", file(model, bias_correction=False)
-    yield "int8", file(model)
-    yield "QAT int8", file(compress.compress(model, source, recipe=QAT, **settings).to_tflite())
-    pruned = compress.compress(model, source, recipe=PRUNE, **settings)
-    yield "pruned", _keras(pruned)
-    yield "pruned int8", file(pruned)
-    yield "pruned + QAT int8", file(compress.compress(model, source, recipe=f"{PRUNE}|{QAT}", **settings).to_tflite())
+    def small(recipe: str) -> Any:
+        return compress.compress(model, source, recipe=recipe, **settings)
+
+    yield "float", _keras(model), 0
+    yield "int8, no bias correction", *file(model, bias_correction=False)
+    yield "int8", *file(model)
+    quantized = small(QAT)
+    yield "QAT int8", *file(quantized.to_tflite())
+    yield "QAT, its Keras model", _keras(quantized.model), 0
+    pruned = small(PRUNE)
+    yield "pruned", _keras(pruned), 0
+    yield "pruned int8", *file(pruned)
+    for recipe in (f"{PRUNE}|{QAT}", f"{CLUSTER}|{QAT}", f"{PRUNE}|{CLUSTER}|{QAT}"):
+        yield recipe, *file(small(recipe).to_tflite())
 
 
 def _keras(model: keras.Model) -> Any:

@@ -48,8 +48,15 @@ def test_the_command_leaves_its_files_in_the_run(run, config, photos, accuracy):
     assert said["zeros"] == sum(int(np.sum(np.asarray(weight) == 0)) for weight in model.weights) > 2000
     assert said["weights"] == model.count_params()
     assert sorted(said["sparsity"].values())[-1] == 0.5
-    assert [(row["step"], row["epoch"]) for row in said["history"]] == [("prune", 1), ("qat", 1), ("qat", 2)]
+    assert [(row["step"], row["epoch"]) for row in said["history"]] == [
+        ("prune", 1),
+        ("qat", 0),
+        ("qat", 1),
+        ("qat", 2),
+    ]
     assert said["seconds"] > 0
+    outputs = model.predict(photos[0].astype("float32"), verbose=0)
+    assert said["scores"] == pytest.approx({"accuracy": accuracy(outputs)})
 
 
 def test_a_quantized_file_of_another_recipe_goes(run, config):

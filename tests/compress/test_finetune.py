@@ -107,7 +107,9 @@ def test_augmentation_draws_anew_each_step():
 
 
 def test_a_loss_that_is_no_number_ends_it():
-    with pytest.raises(InputError, match=r"the loss became nan at batch 1 .*Lower compress.learning_rate"):
+    with pytest.raises(
+        InputError, match=r"nan at batch 1 .*the pictures themselves are not finite\. Lower compress.learning_rate"
+    ):
         fine_tune(small(), Numbers(scale=np.nan), FineTuning(epochs=1, verbose=False))
 
 
@@ -123,3 +125,36 @@ def test_settings_out_of_range(name):
     value, text = WRONG[name]
     with pytest.raises(InputError, match=text):
         FineTuning(**{name: value})
+
+
+def test_the_model_as_it_comes_may_be_the_best():
+    model, (rows, watch) = small(), watched()
+    model.get_layer("top").set_weights([np.array([[-2.0, 2.0]]), np.array([1.0, -1.0])])
+    how = FineTuning(epochs=2, learning_rate=5.0, verbose=False, watch=watch)
+    fine_tune(model, Turned(), how, keep_from=-1, step="qat")
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[0] == {"step": "qat", "epoch": 0, "val_loss": rows[0]["val_loss"], "val_accuracy": 1.0,
+                       "seconds": rows[0]["seconds"]}  # fmt: skip
+    assert rows[-1]["val_accuracy"] < 1
+    np.testing.assert_array_equal(model.get_layer("top").get_weights()[0], [[-2.0, 2.0]])
+
+
+class Turned(Numbers):
+    """Training teaches the wrong label, validation knows the right one."""
+
+    def train(self, epoch, step, epochs):
+        batch = {**self.batch, "label": 1 - self.batch["label"]}
+        return tf.data.Dataset.from_tensors(batch).repeat(self.steps * epochs)
+
+
+def test_without_validation_there_is_no_start_to_judge():
+    rows, watch = watched()
+    fine_tune(small(), Numbers(val=False), FineTuning(epochs=1, verbose=False, watch=watch), keep_from=-1)
+    assert [row["epoch"] for row in rows] == [1]
+
+
+def test_a_layer_that_gives_no_number_is_named():
+    model = small()
+    model.get_layer("top").kernel.assign([[np.inf, 0.0]])
+    with pytest.raises(InputError, match="became nan at batch 1 .*first layer whose output is no number is 'top'"):
+        fine_tune(model, Numbers(), FineTuning(epochs=1, verbose=False))

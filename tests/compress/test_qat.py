@@ -6,9 +6,11 @@ from keras import layers
 from tfmap.compress import bridge, qat
 from tfmap.compress.finetune import FineTuning
 from tfmap.compress.prune import sparsities
+from tfmap.compress.ties import scale_axes
+from tfmap.export import convert, correction
 from tfmap.litert import LiteModel
 
-HOW = FineTuning(epochs=2, learning_rate=0.003, verbose=False)
+HOW = FineTuning(epochs=2, learning_rate=0.0003, verbose=False)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +70,49 @@ def test_the_keras_3_model_has_the_trained_weights(quantized, classifier, photos
     assert isinstance(quantized.model, keras.Model)
     outputs = quantized.model.predict(photos[0].astype("float32"), verbose=0)
     assert accuracy(outputs) >= 0.95
-    assert np.abs(outputs - quantized.predict(photos[0])).mean() < 0.05
+    assert np.abs(outputs - quantized.predict(photos[0])).mean() < 0.01
     moved = [not np.array_equal(a, b) for a, b in zip(quantized.model.weights, classifier.weights, strict=True)]
-    assert all(moved)
+    assert all(moved[i] for i, weight in enumerate(classifier.weights) if weight.trainable)
+
+
+def test_the_keras_3_model_holds_what_the_file_holds(quantized, file):
+    """Kernels rounded to int8: what norms have been fitted to."""
+    for layer in quantized.model.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is None:
+            continue
+        axes = (0, 1, 3) if isinstance(layer, layers.DepthwiseConv2D) else scale_axes(len(kernel.shape))
+        steps = 127 * np.asarray(kernel) / np.abs(kernel).max(axis=axes, keepdims=True)
+        np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+
+
+def test_statistics_of_norms_stay_but_for_the_correction(quantized, classifier):
+    pairs = [(a, b) for a, b in zip(quantized.model.layers, classifier.layers, strict=True)
+             if isinstance(a, layers.BatchNormalization)]  # fmt: skip
+    for after, before in pairs:
+        np.testing.assert_array_equal(after.moving_variance, before.moving_variance)
+        assert not np.array_equal(after.moving_mean, before.moving_mean)
+    assert len(pairs) == 4
+
+
+def test_training_does_not_end_below_its_start(classifier, feed, photos, accuracy):
+    rows = []
+    how = FineTuning(epochs=1, learning_rate=0.5, verbose=False, watch=lambda *row: rows.append(row))
+    quantized = qat.train(classifier, feed, how=how)
+    assert [row[1] for row in rows] == [0, 1]
+    start, end = (row[2]["val_accuracy"] for row in rows)
+    assert end < start - 0.1  # this rate is far too high
+    assert accuracy(quantized.predict(photos[0])) == pytest.approx(start, abs=0.001)
+
+
+def test_the_start_is_as_good_as_post_training_quantisation(classifier, feed, photos):
+    """Ranges are calibrated and means corrected before the first step."""
+    almost = FineTuning(epochs=1, learning_rate=1e-9, verbose=False)
+    images = photos[0].astype("float32")
+    wanted = classifier.predict(images, verbose=0)
+    found = LiteModel(qat.train(classifier, feed, how=almost).to_tflite()).predict(photos[0])
+    plain = LiteModel(convert.int8(correction.corrected(classifier, photos[0]), photos[0])).predict(photos[0])
+    assert np.abs(found - wanted).mean() < 1.5 * np.abs(plain - wanted).mean()
 
 
 def test_the_zeros_of_a_pruned_model_stay_zeros(classifier, feed, photos, accuracy):
@@ -81,8 +123,10 @@ def test_the_zeros_of_a_pruned_model_stay_zeros(classifier, feed, photos, accura
     values[np.abs(values) < np.median(np.abs(values))] = 0
     kernel.assign(values)
     quantized = qat.train(pruned, feed, how=HOW)
-    assert sparsities(quantized.model) == sparsities(pruned)
-    assert max(sparsities(pruned).values()) == 0.5
+    name = next(layer.name for layer in pruned.layers if any(weight is kernel for weight in layer.weights))
+    after = np.asarray(quantized.model.get_layer(name).kernel)
+    np.testing.assert_array_equal(after[values == 0], 0)
+    assert 0.5 <= sparsities(quantized.model)[name] < 0.55  # int8 rounds a few more to zero
     assert accuracy(quantized.predict(photos[0])) > 0.9
 
 

@@ -18,13 +18,18 @@ def test_steps_in_order_with_their_arguments():
         Step("channels", {"macs": 0.5, "score": "l1"}),
         Step("prune", {"sparsity": "2:4"}),
     )
+    steps = parse("low_rank(size=0.5)|distill(4)|prune(0.5)|cluster(16)|qat")
+    assert [step.name for step in steps] == ["low_rank", "distill", "prune", "cluster", "qat"]
 
 
 WRONG = {
-    "": "it is empty.*Known steps: prune, .*qat",
+    "": "it is empty.*Known steps: .*prune, cluster, qat",
     "prun(0.5)": "unknown step 'prun'.*Did you mean 'prune'",
     "prune|prune": "a step stands twice",
     "qat|prune": "qat must be the last step",
+    "cluster|prune": r"a step would undo one before it.*Expected the order prune\|cluster",
+    "cluster(16.5)": "cluster has clusters=16.5.*Expected int",
+    "distill(features=[1])": "distill has features=.*Expected dict",
     "prune(0.5, rate=3)": "arguments that it does not know.*prune takes: sparsity, schedule",
     "qat(1, 2, 3)": "arguments that it does not know",
     "prune(0.5, sparsity=0.6)": "sets an argument twice",
@@ -42,7 +47,7 @@ WRONG = {
     "channels(0.5, score=1)": "channels has score=1.*Expected str",
     "prune(0.5, block=4)": "prune has block=4.*Expected list or tuple",
     "prune(0.5, scope=1)": "prune has scope=1.*Expected str",
-    "prune|channels": "channels must come before prune and cluster",
+    "prune|channels": r"a step would undo one before it.*Expected the order channels\|prune",
 }
 
 

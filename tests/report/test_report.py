@@ -135,12 +135,18 @@ def test_compression_shows_its_settings_curves_and_zeros(bare):
         {"step": "prune", "epoch": 1, "loss": 0.5, "val_loss": 0.6, "seconds": 1.5},
         {"step": "qat", "epoch": 1, "loss": 0.4, "val_loss": 0.5, "seconds": 1.5},
     ]
-    found = {"weights": 100, "sparsity": {"<stem>": 0.5}, "recipe": "prune(0.5)|qat", "history": history}
+    found = {
+        "weights": 100,
+        "sparsity": {"<stem>": 0.5},
+        "recipe": "prune(0.5)|qat",
+        "history": history,
+        "scores": {"accuracy": 0.6543},
+    }
     bare.write_json("compress.json", found)
     bare.file("compressed.keras").write_bytes(bare.file("model.keras").read_bytes())
     assert sections(bare) == [*EVERY[:3], "compress", *EVERY[3:]]
     text = bare.file("report.html").read_text()
-    for expected in ("prune(0.5)|qat", "Keras, compressed", '&lt;stem&gt;</th><td class="n">50.0%'):
+    for expected in ("prune(0.5)|qat", "Keras, compressed", '&lt;stem&gt;</th><td class="n">50.0%', "65.4%"):
         assert expected in text
     assert text.count("<b>Loss.</b>") == 2
 

@@ -42,11 +42,12 @@ def compress(
         augment: augmentation policy, as in training.
         pipeline: keyword arguments of `pipeline.batches`, such as {"batch_size": 64}.
         watch: called with (step, epoch, numbers) after every epoch.
-        recipe: steps separated by "|": channels(0.5) takes channels out until half of the multiply-adds are left;
-            prune(0.5) zeroes half of the weights; qat, the last one, trains with int8 rounding. A step may have its own
-            epochs and learning_rate: "prune(0.5, epochs=8)|qat(epochs=2)".
+        recipe: steps separated by "|", in this order: channels(0.5) takes channels out until half of the multiply-adds
+            are left; low_rank(0.9) splits wide layers; distill lets the model learn from the uncompressed one;
+            prune(0.5) zeroes half of the weights; cluster(16) leaves each kernel 16 different integers; qat trains with
+            int8 rounding. A step may have its own epochs and learning_rate: "prune(0.5, epochs=8)|qat(epochs=2)".
         epochs: epochs of each step.
-        learning_rate: highest rate of each step.
+        learning_rate: highest rate of each step; qat takes a tenth of it, as its model has converged.
         teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1].
         verbose: print a line an epoch.
 
@@ -96,15 +97,17 @@ def command(config: dict[str, Any], run: Run) -> None:
     """
     import keras
 
-    from tfmap import datasets, runtime, signatures
-    from tfmap.compress import record
+    from tfmap import datasets, runtime, signatures, tasks
+    from tfmap.compress import judge, record
+    from tfmap.train.feed import Feed
 
     start, history = time.monotonic(), []
     runtime.seed_everything(config["seed"])
     model = keras.saving.load_model(run.need("model.keras"), compile=False)
+    source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     small = compress(
         model,
-        datasets.load(**{"seed": config["seed"], **config["datasets"]}),
+        source,
         task=config["task"],
         seed=config["seed"],
         augment=config["augment"].get("ops", ""),
@@ -115,4 +118,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     known = signatures.keys("compress")
     defaults = {key: known[key].default for key in ("recipe", "epochs", "learning_rate", "teacher_weight")}
     settings = {**defaults, **config["compress"]}
-    record.write(run, small, history, settings=settings, seconds=time.monotonic() - start)
+    seconds, task = time.monotonic() - start, tasks.get(config["task"])
+    feed = Feed(model, source, task, options=config["pipeline"], seed=config["seed"])
+    judged = judge.scores(record.keras_model(small), feed, task, source.classes)
+    record.write(run, small, history, settings={**settings, "scores": judged}, seconds=seconds)

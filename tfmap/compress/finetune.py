@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,8 +9,8 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 import tf_keras
-from rich.console import Console
 
+from tfmap.compress.callbacks import Best, CarefulAdam, Progress, StopIfNotFinite
 from tfmap.errors import InputError
 
 _MOMENTUM = 0.9
@@ -44,7 +42,7 @@ class FineTuning:
         multi_label: independent classes (sigmoid) rather than exclusive ones (softmax).
         seed: of the augmentation.
         verbose: print a line an epoch.
-        watch: called with (step, epoch from 1, numbers) after every epoch.
+        watch: called with (step, epoch from 1, numbers) after every epoch; epoch 0 is the model as it came.
     """
 
     epochs: int = 4
@@ -85,25 +83,39 @@ def fine_tune(
         feed: batches.
         how: settings.
         callbacks: of tfmot.
-        keep_from: first epoch, counted from 0, that may be the best: earlier ones are not sparse enough yet.
+        keep_from: first epoch, counted from 0, that may be the best: earlier ones are not sparse enough yet. -1: the
+            model as it comes may be it, so that training does not end below where it began.
         step: its name, for the progress lines.
 
     Raises:
-        InputError: the loss is no number any more.
+        InputError: the loss is no number any more; the text names the layer where the numbers end.
     """
     _quicken_norms(model)
     _compile(model, how, steps=feed.steps * how.epochs)
+    best = Best(keep_from, "val_loss" if how.multi_label else "val_accuracy")
+    told = Progress(step, how.epochs, how.verbose, how.watch)
     validation = feed.val()
-    best = _Best(keep_from, "val_loss" if how.multi_label else "val_accuracy")
+    if validation is not None:
+        validation = validation.map(example_of(model.output_shape[-1]))
+        if keep_from < 0:
+            _score_start(model, validation, [*callbacks, best, told])
     model.fit(
-        _training(feed, how, classes=model.output_shape[-1]),
+        examples(feed, how, classes=model.output_shape[-1]),
         steps_per_epoch=feed.steps,
         epochs=how.epochs,
-        validation_data=None if validation is None else validation.map(_example(model.output_shape[-1])),
-        callbacks=[*callbacks, _StopIfNotFinite(), best, _Progress(step, how)],
+        validation_data=validation,
+        callbacks=[*callbacks, StopIfNotFinite(lambda: feed.train(0, 0, 1)), best, told],
         verbose=0,
     )
     best.restore()
+
+
+def _score_start(model: tf_keras.Model, validation: tf.data.Dataset, callbacks: list) -> None:
+    """Validate the model as it is: to those who watch, the epoch before the first."""
+    watching = tf_keras.callbacks.CallbackList(callbacks, model=model)
+    watching.on_epoch_begin(-1)
+    numbers = model.evaluate(validation, callbacks=watching, return_dict=True, verbose=0)
+    watching.on_epoch_end(-1, {f"val_{key}": value for key, value in numbers.items()})
 
 
 def _quicken_norms(model: tf_keras.Model) -> None:
@@ -124,15 +136,23 @@ def _compile(model: tf_keras.Model, how: FineTuning, *, steps: int) -> None:
     )
     loss = tf_keras.losses.BinaryCrossentropy() if how.multi_label else tf_keras.losses.CategoricalCrossentropy()
     accuracy = tf_keras.metrics.BinaryAccuracy if how.multi_label else tf_keras.metrics.CategoricalAccuracy
-    model.compile(tf_keras.optimizers.Adam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
+    model.compile(CarefulAdam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
 
 
-def _training(feed: Feed, how: FineTuning, *, classes: int) -> tf.data.Dataset:
-    """(image, targets, weight): augmented, the teacher's opinion mixed into the labels.
+def examples(feed: Feed, how: FineTuning, *, classes: int) -> tf.data.Dataset:
+    """Training examples of all epochs, augmented, the teacher's opinion mixed into the labels.
 
     Cross-entropy is linear in its targets, so mixed targets are the mixed losses of plain distillation.
+
+    Args:
+        feed: batches.
+        how: says the epochs, the augmentation and the teacher.
+        classes: K.
+
+    Returns:
+        (image float32 (B, H, W, C), targets float32 (B, K), weight float32 (B,)) a batch.
     """
-    example = _example(classes)
+    example = example_of(classes)
 
     def prepare(number: tf.Tensor, batch: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if how.policy is not None:
@@ -146,7 +166,7 @@ def _training(feed: Feed, how: FineTuning, *, classes: int) -> tf.data.Dataset:
     return feed.train(0, 0, how.epochs).enumerate().map(prepare, num_parallel_calls=2).prefetch(2)
 
 
-def _example(classes: int) -> Callable[[dict], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+def example_of(classes: int) -> Callable[[dict], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
     """batch -> (image float32 (B, H, W, C), targets float32 (B, K), weight float32 (B,))."""
 
     def example(batch: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -155,62 +175,3 @@ def _example(classes: int) -> Callable[[dict], tuple[tf.Tensor, tf.Tensor, tf.Te
         return tf.cast(batch["image"], tf.float32), targets, batch["weight"]
 
     return example
-
-
-class _Best(tf_keras.callbacks.Callback):
-    """Keeps the weights of the best epoch in memory."""
-
-    def __init__(self, keep_from: int, monitor: str) -> None:
-        super().__init__()
-        self.keep_from, self.monitor = keep_from, monitor
-        self.value, self.weights = -math.inf, None
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Compare."""
-        if epoch < self.keep_from or self.monitor not in (logs or {}):
-            return
-        value = logs[self.monitor] * (-1 if self.monitor == "val_loss" else 1)
-        if value >= self.value:  # of two alike the later one, trained at the lower rate
-            self.value, self.weights = value, self.model.get_weights()
-
-    def restore(self) -> None:
-        """Put them back."""
-        if self.weights is not None:
-            self.model.set_weights(self.weights)
-
-
-class _StopIfNotFinite(tf_keras.callbacks.Callback):
-    """Ends a training whose loss is no number any more, with a word on what to do."""
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Look at the loss."""
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            rate = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
-            raise InputError(
-                f"compress: the loss became {loss} at batch {batch + 1} (learning rate {rate:.2g}). "
-                "Lower compress.learning_rate, and check that the model's own outputs are finite."
-            )
-
-
-class _Progress(tf_keras.callbacks.Callback):
-    """Tells of every epoch: a line on stderr, and the watcher."""
-
-    def __init__(self, step: str, how: FineTuning) -> None:
-        super().__init__()
-        self.step, self.how, self.start = step, how, 0.0
-        self.console = Console(highlight=False, stderr=True, soft_wrap=True)
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock."""
-        self.start = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Tell."""
-        seconds = time.monotonic() - self.start
-        numbers = {key: float(value) for key, value in (logs or {}).items() if key != "lr"}
-        if self.how.watch is not None:
-            self.how.watch(self.step, epoch + 1, {**numbers, "seconds": seconds})
-        if self.how.verbose:
-            line = "  ".join(f"{key} {value:.4f}" for key, value in numbers.items())
-            self.console.print(f"  {self.step} {epoch + 1:>3}/{self.how.epochs}  {line}  {seconds:.1f} s")

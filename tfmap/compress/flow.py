@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 
+from tfmap import runtime
 from tfmap.compress import qat
 from tfmap.compress.channels import channels
+from tfmap.compress.cluster import cluster
+from tfmap.compress.distill import distill
 from tfmap.compress.finetune import Feed, FineTuning
+from tfmap.compress.low_rank import low_rank
 from tfmap.compress.prune import prune
 from tfmap.compress.recipe import Step
 
 _TRAINING = ("epochs", "learning_rate")
-_TOOLS = {"prune": prune, "channels": channels, "qat": qat.train}
+_STEPS: dict[str, Callable] = {
+    "channels": channels,
+    "low_rank": low_rank,
+    "distill": distill,
+    "prune": prune,
+    "cluster": cluster,
+    "qat": qat.train,
+}
+# Share of the rate for a step whose network has converged and is only to settle between the steps of int8.
+_GENTLE = {"qat": 0.1}
 
 
 def run(model: keras.Model, feed: Feed, steps: Sequence[Step], how: FineTuning) -> keras.Model | qat.QuantizedModel:
-    """Send a model through the steps; the model itself is left as it is.
+    """Send a model through the steps, under the strategy it was built under; the model itself is left as it is.
 
     Args:
         model: Keras 3 classifier.
@@ -28,8 +41,15 @@ def run(model: keras.Model, feed: Feed, steps: Sequence[Step], how: FineTuning) 
         how: the fine-tuning, where a step does not say otherwise.
     """
     small: Any = model
-    for step in steps:
-        own = {key: value for key, value in step.arguments.items() if key in _TRAINING}
-        rest = {key: value for key, value in step.arguments.items() if key not in _TRAINING}
-        small = _TOOLS[step.name](small, feed, how=replace(how, **own), **rest)
+    with runtime.scope_of(model):
+        for step in steps:
+            small = _STEPS[step.name](small, feed, **_settings(step, how))
     return small
+
+
+def _settings(step: Step, how: FineTuning) -> dict[str, Any]:
+    """Keyword arguments of a step: its own, and the fine-tuning with what it says of that."""
+    own = {"learning_rate": how.learning_rate * _GENTLE.get(step.name, 1)}
+    own |= {key: value for key, value in step.arguments.items() if key in _TRAINING}
+    rest = {key: value for key, value in step.arguments.items() if key not in _TRAINING}
+    return {"how": replace(how, **own), **rest}

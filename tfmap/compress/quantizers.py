@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -11,66 +11,65 @@ import tf_keras
 
 from tfmap.compress import fake_quantizers
 from tfmap.compress.legacy import tfmot
+from tfmap.compress.walk import bare, called, walk
 
+L = tf_keras.layers
 _PICTURE = (0.0, 255.0)
 _NOTHING = (0.0, 0.0)  # a range that has not seen a batch
-_OURS = (
-    fake_quantizers.OutputOnly,
-    fake_quantizers.FixedRange,
-    fake_quantizers.MovingRange,
-    fake_quantizers.ChannelQuantizer,
-    fake_quantizers.FixedChannel,
-)
 # Activations that tfmot knows how to quantise.
 _ACTIVATIONS = ("linear", "relu", "relu6", "softmax", "sigmoid", "tanh", "swish", "gelu")
+_DROPOUT = (L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D)
 
 
 def default_scheme() -> Any:
-    """tfmot's int8 scheme: weights per channel and symmetric, activations per tensor."""
+    """tfmot's int8 scheme: which layers it knows, and where it folds norms."""
     return _tfmot("quantization.keras.default_8bit.default_8bit_quantize_scheme").Default8BitQuantizeScheme()
 
 
-def config_of(layer: tf_keras.layers.Layer, registries: Sequence[Any]) -> Any:
+def config_of(layer: tf_keras.layers.Layer, registry: Any) -> Any:
     """How to quantise a layer; None leaves it to the scheme.
 
     Args:
         layer: a bridged layer.
-        registries: of the default scheme, and of the scheme in use, which may know fewer layers.
+        registry: of the scheme.
     """
-    default, used = registries
-    unknown = isinstance(layer, tf_keras.layers.Activation) and layer.activation.__name__ not in _ACTIVATIONS
-    if default.supports(layer) and not unknown:
-        return None if used.supports(layer) else default.get_quantize_config(layer)
-    return fake_quantizers.OutputOnly()
+    unknown = isinstance(layer, L.Activation) and layer.activation.__name__ not in _ACTIVATIONS
+    return None if registry.supports(layer) and not unknown else fake_quantizers.OutputOnly()
 
 
 def scope() -> dict[str, type]:
     """The names under which tfmot finds our classes, and one of its own that it forgets."""
     registry = _tfmot("quantization.keras.default_8bit.default_8bit_quantize_registry")
-    forgotten = registry.Default8BitConvTransposeQuantizeConfig
-    return {**{made.__name__: made for made in _OURS}, forgotten.__name__: forgotten}
+    made = (fake_quantizers.OutputOnly, registry.Default8BitConvTransposeQuantizeConfig)
+    return {kind.__name__: kind for kind in made}
 
 
-def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carriers: Sequence[str]) -> None:
+def refine(
+    model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carriers: Sequence[str]
+) -> fake_quantizers.CalibratedRange:
     """Replace what tfmot's quantisers do badly in a short training.
 
-    Every range starts at what the first training batch shows, and the input's is 0..255; depthwise kernels get a range
-    per channel, as in the file (tfmot has one for all: 2 points of accuracy on MobileNetV1-0.25).
+    The input's range is 0..255, the others wait for `calibrate`; depthwise kernels get a range per channel,
+    as in the file (tfmot has one for all: 2 points of accuracy on MobileNetV1-0.25).
 
     Args:
         model: what tfmot's quantize_apply returned.
         fixed: name of a constant layer, such as the scale of the pictures -> the range of its output.
         carriers: names of the depthwise convolutions of ones.
+
+    Returns:
+        what all ranges of activations listen to.
     """
+    ranges = fake_quantizers.CalibratedRange()
     for layer in model.layers:
-        name = getattr(getattr(layer, "layer", None), "name", "")
-        _per_channel(layer)
+        name = bare(layer).name
+        _refine_kernel(layer)
         if name in carriers:
             _distinct(layer, carriers.index(name))
         if name in fixed or name in carriers:
             _freeze(layer)  # last, as tf_keras lists every variable that is assigned as one to train
         known = fixed.get(name)
-        quantizer = fake_quantizers.FixedRange() if known else fake_quantizers.MovingRange()
+        quantizer = fake_quantizers.FixedRange() if known else ranges
         if getattr(layer, "_output_quantizers", None):
             layer._output_quantizers = [quantizer]
             _assign(layer._output_quantizer_vars, *(known or _NOTHING))
@@ -81,13 +80,46 @@ def refine(model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carr
         if hasattr(layer, "quantizer_vars"):  # the input
             layer.quantizer = fake_quantizers.FixedRange()
             _assign(layer.quantizer_vars, *_PICTURE)
+    return ranges
+
+
+def calibrate(model: tf_keras.Model, ranges: fake_quantizers.CalibratedRange, batches: Iterable[tf.Tensor]) -> None:
+    """Read the ranges of activations off pictures; the statistics of norms have to be frozen.
+
+    Args:
+        model: what `refine` was given.
+        ranges: what it returned.
+        batches: float32 (B, H, W, C), typical pictures.
+    """
+
+    def learn(layer: Any, args: tuple, kwargs: dict) -> Any:
+        return called(layer, args, kwargs, training=not isinstance(bare(layer), _DROPOUT))
+
+    for number, images in enumerate(batches, 1):
+        ranges.share = 1 / number
+        walk(model, images, learn)
+    ranges.share = 0.0
+
+
+def kernels(model: tf_keras.Model) -> list[tf.Variable]:
+    """The kernels that learn."""
+    found = [(layer, kernel) for layer in model.layers for kernel, _, _ in getattr(layer, "_weight_vars", ())]
+    return [kernel for layer, kernel in found if layer.layer.trainable]
 
 
 def measure_kernels(model: tf_keras.Model) -> None:
-    """Bring the ranges of kernels up to date: tfmot takes them before the step that moves the kernel."""
+    """Bring the stored ranges of kernels up to date."""
     for layer in model.layers:
         for kernel, quantizer, variables in getattr(layer, "_weight_vars", ()):
-            quantizer(kernel, True, variables)
+            quantizer.measure(kernel, variables)
+
+
+def round_kernels(model: tf_keras.Model) -> None:
+    """Leave in the kernels what the file will hold: the norms behind them have been fitted to that."""
+    measure_kernels(model)
+    for layer in model.layers:
+        for kernel, quantizer, variables in getattr(layer, "_weight_vars", ()):
+            kernel.assign(quantizer(kernel, False, variables))
 
 
 def _freeze(wrapper: Any) -> None:
@@ -97,18 +129,31 @@ def _freeze(wrapper: Any) -> None:
     wrapper._trainable_weights.clear()
 
 
-def _per_channel(wrapper: Any) -> None:
-    """Give a depthwise kernel (h, w, C, 1) a range per channel C."""
-    if type(getattr(wrapper, "layer", None)) is not tf_keras.layers.DepthwiseConv2D or not wrapper._weight_vars:
+def _refine_kernel(wrapper: Any) -> None:
+    """Give a kernel our quantiser, and variables of the shape of its ranges."""
+    if not getattr(wrapper, "_weight_vars", None):
         return
-    ((kernel, _, _),) = wrapper._weight_vars
-    if kernel.shape[-1] != 1:
-        return
-    low, high = (
-        wrapper.add_weight(name=f"depthwise_channel_{end}", shape=(kernel.shape[-2],), trainable=False)
-        for end in ("min", "max")
-    )
-    wrapper._weight_vars = [(kernel, fake_quantizers.ChannelQuantizer(), {"min_var": low, "max_var": high})]
+    ((kernel, _, variables),) = wrapper._weight_vars
+    quantizer = _quantizer(wrapper.layer, kernel)
+    reach = quantizer._reach(quantizer._ordered(tf.convert_to_tensor(kernel)))
+    if variables["min_var"].shape != reach.shape:
+        low, high = (
+            wrapper.add_weight(name=f"channel_{end}", shape=reach.shape, trainable=False) for end in ("min", "max")
+        )
+        variables = {"min_var": low, "max_var": high}
+    wrapper._weight_vars = [(kernel, quantizer, variables)]
+    quantizer.measure(kernel, variables)
+
+
+def _quantizer(layer: tf_keras.layers.Layer, kernel: tf.Variable) -> fake_quantizers.KernelQuantizer:
+    """For the layout of a layer's kernel."""
+    if type(layer) is L.Conv2DTranspose:  # (h, w, out, in); a file has one scale
+        return fake_quantizers.KernelQuantizer((0, 1, 3, 2), per_channel=False)
+    if type(layer) is L.Dense:  # the converter turns dense kernels round and loses the axis of a scale per channel
+        return fake_quantizers.KernelQuantizer(per_channel=False)
+    if type(layer) is L.DepthwiseConv2D:  # (h, w, C, multiplier)
+        return fake_quantizers.KernelQuantizer((0, 1, 3, 2) if kernel.shape[-1] == 1 else None)
+    return fake_quantizers.KernelQuantizer()
 
 
 def _distinct(carrier: Any, number: int) -> None:
@@ -117,10 +162,10 @@ def _distinct(carrier: Any, number: int) -> None:
     The converter folds a norm into the scale of its carrier's kernel in place, and takes equal constants for one: with
     127 everywhere, each carrier would get the product of all norms (seen in ResNet50V2, TensorFlow 2.21).
     """
-    ((kernel, _, variables),) = carrier._weight_vars
+    ((kernel, quantizer, variables),) = carrier._weight_vars
     reach = 127 / (127 - number % 100)
     _assign(variables, tf.fill(variables["min_var"].shape, -reach), tf.fill(variables["min_var"].shape, reach))
-    carrier._weight_vars = [(kernel, fake_quantizers.FixedChannel(), variables)]
+    carrier._weight_vars = [(kernel, fake_quantizers.FixedKernel(quantizer.order), variables)]
 
 
 def _assign(variables: dict[str, tf.Variable] | None, low: Any, high: Any) -> None:

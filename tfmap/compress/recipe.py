@@ -8,14 +8,25 @@ from typing import Any
 
 from tfmap.errors import InputError, did_you_mean
 
-# step -> its arguments, in the order in which they may stand without a name
+_TRAINING = ("epochs", "learning_rate")
+# step -> its arguments, in the order in which they may stand without a name. Steps stand in the order in which they may
+# follow each other: what comes later keeps what came before (zeros, shared weights), not the other way round.
 STEPS: dict[str, tuple[str, ...]] = {
-    "prune": ("sparsity", "schedule", "keep", "epochs", "learning_rate", "scope", "block"),
-    "channels": ("macs", "score", "multiple", "keep", "epochs", "learning_rate"),
-    "qat": ("epochs", "learning_rate"),
+    "channels": ("macs", "score", "multiple", "keep", *_TRAINING),
+    "low_rank": ("energy", "size", *_TRAINING),
+    "distill": ("temperature", "label_weight", "features", "feature_weight", *_TRAINING),
+    "prune": ("sparsity", "schedule", "keep", *_TRAINING, "scope", "block"),
+    "cluster": ("clusters", "keep", *_TRAINING),
+    "qat": _TRAINING,
 }
 # type of an argument, where it has one
 TYPES: dict[str, tuple[type, ...]] = {
+    "energy": (int, float),
+    "size": (int, float),
+    "temperature": (int, float),
+    "label_weight": (int, float),
+    "features": (dict,),
+    "feature_weight": (int, float),
     "sparsity": (int, float, str, dict),
     "schedule": (str,),
     "scope": (str,),
@@ -24,6 +35,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "score": (str,),
     "multiple": (int,),
     "keep": (list, tuple),
+    "clusters": (int,),
     "epochs": (int,),
     "learning_rate": (int, float),
 }
@@ -45,8 +57,8 @@ def parse(recipe: str) -> tuple[Step, ...]:
             "prune(0.5, block=(1, 4))" or "channels(0.5, score='l1')|prune('2:4')".
 
     Raises:
-        InputError: no step, an unknown one, one that stands twice or where it undoes another, or arguments it does not
-            have.
+        InputError: no step, an unknown one, one that stands twice or behind one that it would undo, or arguments it
+            does not have.
     """
     steps = tuple(_step(part.strip(), recipe) for part in recipe.split("|")) if recipe.strip() else ()
     names = [step.name for step in steps]
@@ -56,8 +68,9 @@ def parse(recipe: str) -> tuple[Step, ...]:
         raise _error("a step stands twice", recipe, "Expected each step once.")
     if "qat" in names[:-1]:
         raise _error("qat must be the last step", recipe, "What comes behind it would undo its rounding.")
-    if "channels" in names and {"prune", "cluster"} & set(names[: names.index("channels")]):
-        raise _error("channels must come before prune and cluster", recipe, "Its fine-tuning would undo their work.")
+    right = [name for name in STEPS if name in names]
+    if names != right:
+        raise _error("a step would undo one before it", recipe, f"Expected the order {'|'.join(right)}.")
     return steps
 
 

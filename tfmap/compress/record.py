@@ -29,12 +29,11 @@ def write(
         run: the run folder.
         small: what `compress` returned.
         history: a row per epoch.
-        settings: of the compress section.
+        settings: of the compress section, and the scores of the model.
         seconds: that it took.
     """
-    quantized = isinstance(small, QuantizedModel)
-    model = small.model if quantized else small
-    file = small.to_tflite() if quantized else None
+    model = keras_model(small)
+    file = small.to_tflite() if isinstance(small, QuantizedModel) else None
     with replacing(run.file("compressed.keras")) as temporary:
         model.save(temporary)
     if file is None:
@@ -42,6 +41,15 @@ def write(
     else:
         run.write_bytes("quantized.tflite", file)
     run.write_json("compress.json", {**_facts(model), **settings, "seconds": round(seconds, 1), "history": history})
+
+
+def keras_model(small: keras.Model | QuantizedModel) -> keras.Model:
+    """What compress returned, as a Keras 3 model.
+
+    Args:
+        small: what `compress` returned.
+    """
+    return small.model if isinstance(small, QuantizedModel) else small
 
 
 def _facts(model: keras.Model) -> dict[str, Any]:

@@ -204,8 +204,9 @@ def _some(classes: Sequence[str]) -> str:
 
 
 def command(config: dict[str, Any], run: Run) -> None:
-    """Write model.tflite, export.json, labels.txt, golden.npz, the hand-off kit and what export.also asks for into a run's candidate
-    folder; verify publishes them.
+    """Write a run's .tflite file and what goes with it into its candidate folder; verify publishes them.
+
+    That is model.tflite, export.json, labels.txt, golden.npz, handoff/ and what export.also asks for.
 
     Args:
         config: sections -> keyword arguments, and task, seed.

@@ -35,7 +35,10 @@ def collect(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     verify = facts.read(run, "verify.json") or {}
     against = verify.get("against")
-    scored = {against: verify["metric"]["keras"]} if against else {}
+    compressed = (facts.read(run, "compress.json") or {}).get("scores", {})
+    scored = {"compressed.keras": compressed.get(metric(metrics))}
+    if against:
+        scored[against] = verify["metric"]["keras"]
     if "val" in metrics:
         scored["model.keras"] = metrics["val"][metric(metrics)]
     rows = [_keras(run, "model.keras", "Keras, as trained", scored)]

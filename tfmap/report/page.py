@@ -107,7 +107,7 @@ def _compression(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """compress.json as the page shows it: its settings, its learning curves and the zeros of each layer."""
     if not found:
         return None
-    settings = {key: value for key, value in found.items() if key not in ("sparsity", "history")}
+    settings = {key: value for key, value in found.items() if key not in ("sparsity", "history", "scores")}
     history = [{**row, "phase": row.get("step", "")} for row in found.get("history", [])]
     rows = [{key: value for key, value in row.items() if key != "step"} for row in history]
     return {"settings": settings, "layers": found.get("sparsity", {}), "curves": plots.learning_curves(rows)}

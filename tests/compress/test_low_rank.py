@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tfmap.compress.finetune import FineTuning
+from tfmap.compress.low_rank import low_rank, plan, split
+from tfmap.errors import InputError
+
+HOW = FineTuning(epochs=1, learning_rate=0.001, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Layers of little rank, and of full rank, one of them in a nested model."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((48, 48, 3), name="image")
+    x = layers.Conv2D(32, 3, strides=4, padding="same", name="stem")(layers.Rescaling(1 / 255)(image))
+    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="thin")(x)
+    inner = keras.Input((12, 12, 32))
+    nested = keras.Model(inner, layers.Conv2D(48, 1, name="point")(inner), name="nested")
+    x = layers.GlobalAveragePooling2D()(nested(x))
+    x = layers.Dense(40, activation="relu", name="full")(x)
+    model = keras.Model(image, layers.Dense(6, activation="softmax", name="top")(x))
+    rng = np.random.default_rng(0)
+    thin = rng.normal(size=(32, 3)) @ rng.normal(size=(3, 9 * 4)).reshape(3, 36)
+    thin = np.einsum("irs,so->rio", thin.reshape(32, 9, 4), rng.normal(size=(4, 32))).reshape(3, 3, 32, 32)
+    model.get_layer("thin").kernel.assign(thin / np.abs(thin).max())
+    nested.get_layer("point").kernel.assign((rng.normal(size=(32, 5)) @ rng.normal(size=(5, 48)))[None, None] / 10)
+    return model
+
+
+def test_it_is_split_where_it_pays(wide):
+    assert plan(wide, energy=0.9999) == {"thin": (3, 4), "point": (5,)}
+    smaller = split(wide, plan(wide, energy=0.9999))
+    names = [layer.name for layer in smaller._flatten_layers() if not isinstance(layer, keras.Model)]
+    assert {"thin_in", "thin_core", "thin", "point_in", "point"} < set(names)
+    assert smaller.count_params() < 0.5 * wide.count_params()
+    pictures = np.random.default_rng(0).uniform(0, 255, (4, 48, 48, 3)).astype("float32")
+    np.testing.assert_allclose(smaller(pictures), wide(pictures), atol=1e-5)
+
+
+def test_a_size(wide):
+    for size in (0.4, 0.25):
+        smaller = split(wide, plan(wide, size=size))
+        assert size / 2 < smaller.count_params() / wide.count_params() <= size
+    with pytest.raises(InputError, match=r"low_rank\(size=0.01\) cannot be reached: .* leaves 0\.\d+ of the weights"):
+        plan(wide, size=0.01)
+
+
+def test_a_sequential_model():
+    model = keras.Sequential([keras.Input((20,)), layers.Dense(30, name="a"), layers.Dense(2, name="b")])
+    model.get_layer("a").kernel.assign(np.ones((20, 30)))
+    smaller = split(model, plan(model))
+    assert [layer.name for layer in smaller.layers[1:]] == ["a_in", "a", "b"]
+    np.testing.assert_allclose(smaller(np.ones((1, 20))), model(np.ones((1, 20))), rtol=1e-4)
+
+
+WRONG = {
+    "energy": ({"energy": 1.2}, r"low_rank takes energy in \(0, 1\), received 1.2"),
+    "size": ({"size": 0}, r"low_rank takes size in \(0, 1\), received 0"),
+    "both": ({"energy": 0.9, "size": 0.5}, r"low_rank takes energy or size, received both \(0.9, 0.5\)"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong(wide, name):
+    arguments, text = WRONG[name]
+    with pytest.raises(InputError, match=text):
+        plan(wide, **arguments)
+
+
+def test_it_is_fine_tuned(classifier, feed, photos, accuracy):
+    before = classifier.get_weights()
+    smaller = low_rank(classifier, feed, energy=0.8, how=HOW)
+    assert smaller.count_params() < classifier.count_params()
+    assert smaller.predict(photos[0].astype("float32"), verbose=0).shape == (48, 6)
+    assert all(map(np.array_equal, before, classifier.get_weights()))
