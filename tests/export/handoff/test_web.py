@@ -68,7 +68,7 @@ async def checked(url):
 
 
 @pytest.mark.parametrize(
-    "name", ["float32", "float16", "dynamic", "int8", "float border", "int8, float border", "odd labels"]
+    "name", ["float32", "float16", "dynamic", "int8", "float border", "int8, float border", "grey", "odd labels"]
 )
 def test_the_browser_gives_the_golden_answers(files, page_of, name):
     with served(page_of(files[name])) as url:
