@@ -55,6 +55,7 @@ def files(classifier, photos, lite_files):
         "float border": convert.float32(classifier, input_type="float32"),
         "int8, float border": convert.int8(classifier, photos[0], input_type="float32"),
         "two at a time": convert.float32(classifier, batch_size=2),
+        "grey": convert.int8(_grey(), photos[0][..., :1]),
     }
     odd = metadata.Metadata(ODD, name='*/ odd """ name', thresholds=(0.5,) * 6)
     return {
@@ -64,7 +65,27 @@ def files(classifier, photos, lite_files):
     }
 
 
-NAMES = ("float32", "float16", "dynamic", "int8", "float border", "int8, float border", "two at a time", "odd labels")
+def _grey():
+    """A model of one channel, untrained."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((48, 48, 1))
+    x = keras.layers.Conv2D(8, 5, strides=4, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(6, activation="softmax")(keras.layers.Flatten()(x)))
+
+
+NAMES = (
+    "float32",
+    "float16",
+    "dynamic",
+    "int8",
+    "float border",
+    "int8, float border",
+    "two at a time",
+    "grey",
+    "odd labels",
+)
 
 
 @pytest.fixture(scope="session", params=NAMES)

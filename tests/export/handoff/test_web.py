@@ -68,7 +68,7 @@ async def checked(url):
 
 
 @pytest.mark.parametrize(
-    "name", ["float32", "float16", "dynamic", "int8", "float border", "int8, float border", "odd labels"]
+    "name", ["float32", "float16", "dynamic", "int8", "float border", "int8, float border", "grey", "odd labels"]
 )
 def test_the_browser_gives_the_golden_answers(files, page_of, name):
     with served(page_of(files[name])) as url:
@@ -111,6 +111,29 @@ def test_a_picture_is_named_as_python_names_it(whole_file, page_of, tmp_path):
     assert found == [row["label"] for row in golden["vectors"]]
     assert float(score) == pytest.approx(shares[-1].max(), abs=6e-4)
     assert np.asarray(Image.open(tmp_path / "page.png").convert("L")).std() > 5  # something is drawn
+
+
+DROP = """(async () => {
+  const blob = await (await fetch('../golden/04.png')).blob(), data = new DataTransfer();
+  data.items.add(new File([blob], 'dropped.png', {type: 'image/png'}));
+  document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+})()"""
+
+
+def test_a_dropped_picture_is_named(whole_file, page_of):
+    kit = page_of(whole_file)
+
+    async def dropped(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'ready'")
+            await page.value(DROP)
+            await page.until("document.getElementById('status').textContent === 'dropped.png'")
+            return await page.value("document.body.dataset.best"), await page.value("document.body.dataset.shows")
+
+    with served(kit) as url:
+        found = asyncio.run(dropped(url))
+    golden = json.loads((kit / "golden" / "golden.json").read_text())
+    assert found == (golden["vectors"][4]["label"], "picture")
 
 
 def test_the_camera_runs_and_stops(whole_file, page_of):
