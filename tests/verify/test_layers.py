@@ -59,7 +59,7 @@ def test_noise_of_known_power_is_measured(decibels, seed):
 
 
 def test_a_channel_that_stands_still_in_the_file_alone_is_found():
-    exact = np.random.default_rng(0).normal(size=(1, 4, 4, 8)).astype(np.float32)
+    exact = np.random.default_rng(0).normal(size=(1, 16, 16, 8)).astype(np.float32)
     still = exact.copy()
     still[..., 2] = 0.5
     one = meter()
@@ -69,13 +69,24 @@ def test_a_channel_that_stands_still_in_the_file_alone_is_found():
 
 
 def test_a_channel_that_hardly_moves_in_the_model_may_stand_still():
-    exact = np.random.default_rng(0).normal(size=(1, 4, 4, 8)).astype(np.float32)
+    exact = np.random.default_rng(0).normal(size=(1, 16, 16, 8)).astype(np.float32)
     exact[..., 2] *= 0.01
     still = exact.copy()
     still[..., 2] = 0
     one = meter()
     one.add(exact, still)
     assert (one.stuck(), one.finding()) == ((0, 8), "")
+
+
+@pytest.mark.parametrize(("share", "stuck"), [(0.3, 0), (0.9, 1)])
+def test_a_channel_of_few_values_must_have_moved_by_half_the_range(share, stuck):
+    exact = np.zeros((16, 1, 1, 8), np.float32)
+    exact[::2, ..., 0], exact[::2, ..., 2] = 1.0, share
+    still = exact.copy()
+    still[..., 2] = 0
+    one = meter()
+    one.add(exact, still)
+    assert one.stuck() == (stuck, 8)
 
 
 def test_numbers_that_are_none_count_as_lost():

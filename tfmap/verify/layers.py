@@ -16,10 +16,10 @@ from tfmap.verify.alignment import Pair
 
 WORST = 10
 MOST = 200.0  # dB of a layer that is equal to the last bit: a number, because JSON has no infinity
-LEVELS, MOVED = (
-    255,
-    16,
-)  # of a tensor's range; a channel that moves by so many of them in the model must move in the file
+LEVELS = 255  # of a tensor's range
+# A channel that moves by so many of them in the model must move in the file. One that has said little, as behind a
+# pooling, may have rounded to the same number for every picture: those of MobileNetV3's squeeze layers do.
+MOVED, MOVED_OF_FEW, FEW = 16, 128, 256
 
 
 def compare(pairs: Sequence[Pair], theirs: bytes, ours: bytes, pictures: np.ndarray) -> dict[str, Any]:
@@ -67,12 +67,14 @@ class Meter:
     def __init__(self, op: Op) -> None:
         self.op = op
         self._signal = self._noise = 0.0
+        self._values = 0  # of each channel
         self._limits: list[Any] = [None, None]  # of each side: least and largest value of each channel
 
     def add(self, exact: np.ndarray, rounded: np.ndarray) -> None:
         """Take the answers to a batch: float32 of one shape, channels last."""
         self._signal += float(np.square(exact, dtype=np.float64).sum())
         self._noise += float(np.square(exact - rounded, dtype=np.float64).sum())
+        self._values += exact.size // exact.shape[-1] if exact.ndim else 1
         for side, values in enumerate((exact, rounded)):
             self._limits[side] = _wider(self._limits[side], values)
 
@@ -90,7 +92,8 @@ class Meter:
     def stuck(self) -> tuple[int, int]:
         """How many channels stand still in the file though they move in the model, and how many there are."""
         (low, high), (least, most) = self._limits
-        far = high - low > MOVED * (high.max() - low.min()) / LEVELS
+        levels = MOVED if self._values >= FEW else MOVED_OF_FEW
+        far = high - low > levels * (high.max() - low.min()) / LEVELS
         return int((far & (least == most)).sum()), len(low)
 
     def finding(self) -> str:
