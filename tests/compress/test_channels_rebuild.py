@@ -15,7 +15,7 @@ from tfmap.errors import InputError
 from tfmap.models import catalogue
 
 FAST = ("lenet", "resnet8", "tfmap_tiny", "mobilenet_v1_025", "mobilenet_v2_035", "mobilenet_v3_small")
-# where layer normalisation or grouped convolutions hold most channels
+# layer normalisation holds the channels of the blocks' ends
 HELD = {"convnext": 0.55}
 
 
@@ -26,12 +26,12 @@ def classifier(name):
 
 
 def check_backbone(name, without):
-    """Half of what may go is half of every layer's input and output, but for the ends."""
+    """Half of the channels is a quarter of a dense kernel and half of a depthwise one."""
     whole = classifier(name)
     small = without(whole)
     assert small.output_shape == whole.output_shape
     left = models.multiply_adds(small) / models.multiply_adds(whole)
-    assert left < HELD.get(name.split("_")[0], 0.4), left
+    assert left < HELD.get(name.split("_")[0], 0.5), left
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -50,7 +50,7 @@ def test_all_backbones(name, without):
 @pytest.mark.parametrize("build", ["MobileNetV2", "ResNet50V2", "DenseNet121", "EfficientNetB0", "NASNetMobile"])
 def test_networks_of_keras(build, without):
     network = getattr(keras.applications, build)(weights=None, input_shape=(64, 64, 3), classes=6)
-    assert models.multiply_adds(without(network)) < 0.4 * models.multiply_adds(network)
+    assert models.multiply_adds(without(network)) < 0.5 * models.multiply_adds(network)
 
 
 def unet(width=8):
