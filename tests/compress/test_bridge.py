@@ -63,6 +63,15 @@ def test_names_that_meet_in_the_flattened_model():
     assert [layer.name for layer in twin.layers] == ["image", "conv", "conv__2", "conv__2__2"]
 
 
+def test_names_that_tf_keras_does_not_take():
+    def body(x):
+        x = layers.Conv2D(4, 3, name="größe eins")(x)
+        return layers.BatchNormalization(name="a.b-c")(layers.Dense(3, name="_private")(x))
+
+    twin = parity(on(body))
+    assert [layer.name for layer in twin.layers] == ["image", "gr__e_eins", "layer_private", "a.b-c"]
+
+
 def test_a_shared_layer_stays_shared():
     head, act = layers.Conv2D(4, 3, activation="hard_swish", name="head"), layers.Activation("relu", name="act")
     twin = parity(on(lambda x: layers.Add()([act(head(x)), act(head(x * 2 - 1))])))

@@ -6,6 +6,7 @@ copy_back(legacy, model)        the trained weights return by layer name
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Container
 from typing import Any
@@ -174,7 +175,8 @@ class _Walk:
 
     def unique(self, name: str) -> str:
         """A name that tf_keras accepts and that no other layer of the flattened model has."""
-        name = name.split(":")[0].replace("/", "_")
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", name.split(":")[0])
+        name = name if name[0].isalnum() else f"layer{name}"
         self._names[name] += 1
         return name if self._names[name] == 1 else self.unique(f"{name}__{self._names[name]}")
 
