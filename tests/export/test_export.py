@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import keras
 import numpy as np
@@ -168,10 +167,6 @@ def test_the_command_fills_the_run_folder(run, capsys):
     with np.load(run.file("golden.npz")) as golden:
         found = LiteModel(run.file("model.tflite")).raw(golden["images"])
         np.testing.assert_array_equal(found, golden["outputs"])
-    done = subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=run.file("handoff"), check=False)
-    assert done.returncode == 0
-    assert (run.file("handoff") / "model.tflite").read_bytes() == run.file("model.tflite").read_bytes()
-    assert len(list((run.file("handoff") / "golden").glob("*.png"))) == 10
     assert re.fullmatch("sha256:[0-9a-f]{64}", metadata.read(run.file("model.tflite")).about["data"])
     said = capsys.readouterr().out
     assert re.match(r"model\.keras -> .*candidate/model\.tflite: [\d,]+ bytes, int8\n", said)

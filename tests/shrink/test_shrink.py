@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -25,6 +26,10 @@ def test_the_best_way_is_published_and_every_point_can_be_made_again(trained, ca
     published = trained.file("model.tflite").read_bytes()
     assert published == (trained.file("shrink") / "prune50" / "model.tflite").read_bytes()
     assert len(published) == found["points"][1]["bytes"]
+    kit = trained.file("handoff")
+    assert (kit / "model.tflite").read_bytes() == published
+    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=kit, check=False).returncode == 0
+    assert len(list((kit / "golden").glob("*.png"))) == 10
     assert trained.read_json("shrink.json") == found
     assert trained.read_json("verify.json")["metric"]["budget"] == 100
     with Image.open(trained.file("shrink.png")) as picture:

@@ -206,7 +206,7 @@ def _some(classes: Sequence[str]) -> str:
 def command(config: dict[str, Any], run: Run) -> None:
     """Write a run's .tflite file and what goes with it into its candidate folder; verify publishes them.
 
-    That is model.tflite, export.json, labels.txt, golden.npz, handoff/ and what export.also asks for.
+    That is model.tflite, export.json, labels.txt, golden.npz and what export.also asks for.
 
     Args:
         config: sections -> keyword arguments, and task, seed.
@@ -217,7 +217,7 @@ def command(config: dict[str, Any], run: Run) -> None:
         InputError: as `tflite`, or the data has no training split.
     """
     from tfmap import datasets
-    from tfmap.export import findings, formats, golden, handoff
+    from tfmap.export import findings, formats, golden
     from tfmap.export.order import Order
 
     options = dict(config["export"])
@@ -232,7 +232,6 @@ def command(config: dict[str, Any], run: Run) -> None:
     vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
     candidate = run.candidate()
     shutil.rmtree(candidate.path, ignore_errors=True)  # what an earlier export left there
-    handoff.write(candidate.file("handoff"), data, vectors)  # first: it refuses what it has no code for
     candidate.write_bytes("model.tflite", data)
     candidate.write_json("export.json", {"model": path.name, **found})
     candidate.write_text("labels.txt", "\n".join(source.classes) + "\n")

@@ -34,10 +34,13 @@ class Rung:
 
 RUNGS = (
     Rung("int8", helps=("accuracy", "size", "latency")),
+    Rung("float4", export={"keep_float": 4}, helps=("accuracy",)),
     Rung("qat", "qat", helps=("accuracy",)),
     Rung("prune50", "prune(0.5)", helps=("size",)),
     Rung("prune50_qat", "prune(0.5)|qat", helps=("size",)),
-    Rung("prune75_qat", "prune(0.75)|qat", helps=("size",)),
+    Rung("prune50_cluster16_qat", "prune(0.5)|cluster(16)|qat", helps=("size",)),
+    Rung("channels50", "channels(0.5)", helps=("size", "latency")),
+    Rung("channels50_distill", "channels(0.5)|distill", helps=("size", "latency")),
 )
 
 

@@ -9,12 +9,13 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tfmap.errors import OverBudget
-from tfmap.runs import Run, replacing
+from tfmap.runs import Run, replacing, replacing_folder
 from tfmap.shrink.ladder import Rung
 from tfmap.shrink.points import line
 
@@ -23,10 +24,12 @@ _PUBLISHED = (
     "compressed.keras",
     "compress.json",
     "quantized.tflite",
-    "model.tflite",
+    "export.json",
     "labels.txt",
     "golden.npz",
+    "handoff",
     "verify.json",
+    "model.tflite",
 )
 
 
@@ -143,9 +146,17 @@ def publish(run: Run, best: Mapping[str, Any] | None, result: Mapping[str, Any])
     if best is None:
         return
     folder = Run(run.file("shrink") / best["name"])
+    shutil.rmtree(run.candidate().path, ignore_errors=True)
     for name in _PUBLISHED:
-        if folder.has(name):
-            with replacing(run.file(name)) as temporary:
-                shutil.copyfile(folder.file(name), temporary)
-        else:
-            run.file(name).unlink(missing_ok=True)
+        _copied(folder.file(name), run.file(name))
+
+
+def _copied(source: Path, target: Path) -> None:
+    if source.is_dir():
+        with replacing_folder(target) as temporary:
+            shutil.copytree(source, temporary, dirs_exist_ok=True)
+    elif source.exists():
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    else:
+        target.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ task's own metric for both, each layer and each kernel, the graph as it stands i
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -224,6 +225,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     # Where everything was trained on, what was kept for the test is all that can be verified with.
     name = "val" if len(source.splits.get("val", ())) else "test"
     split, lite = source.split(name), _opened(file)[1]
+    options.setdefault("keep_float", _kept(run.candidate() if waiting else run))
     made_from, twin = twins.find(run, lite, _probes(lite, split, config["task"]))
     known = {"classes": source.classes, "task": config["task"], "twin": None if made_from == against else twin}
     found = verify(model, file, split, **known, **options)
@@ -234,5 +236,11 @@ def command(config: dict[str, Any], run: Run) -> None:
         raise OverBudget(f"{file}: {' '.join(found['failures'])} {kept}".strip())
     if waiting:
         run.publish()
-    if run.has("handoff"):
+    if run.has("golden.npz"):
         handoff.refresh(run)
+
+
+def _kept(folder: Run) -> list[str]:
+    """What export was asked to keep in float."""
+    made = folder.read_json("export.json") if folder.has("export.json") else {}
+    return [glob.escape(name) for name in made.get("kept_float", ())]
