@@ -14,9 +14,8 @@ from tfmap.litert import LiteModel
 
 
 @pytest.mark.parametrize("score", ["taylor", "l1", "batchnorm"])
-def test_half_of_the_work_is_left_and_the_photographs_are_still_known(  # of a network that has only two layers
-    classifier, feed, photos, accuracy, score
-):
+def test_half_of_the_work_is_left_and_the_photographs_are_still_known(classifier, feed, photos, accuracy, score):
+    """A network of two layers has no channels to spare, so it may forget some."""
     before = [np.copy(np.asarray(weight)) for weight in classifier.weights]
     how = FineTuning(epochs=8, learning_rate=0.01, verbose=False, teacher=classifier)
     small = channels(classifier, feed, macs=0.5, score=score, multiple=1, how=how)
@@ -28,7 +27,7 @@ def test_half_of_the_work_is_left_and_the_photographs_are_still_known(  # of a n
 
 
 def test_the_pictures_know_better_than_chance_which_channels_go(classifier, feed, photos, accuracy):
-    """Without any fine-tuning, the channels that Taylor takes are missed less than those that it would take last."""
+    """Without any fine-tuning most of the photographs are still known."""
     images = photos[0].astype("float32")
     small = without_channels(classifier, feed, macs=0.8, multiple=1)
     assert accuracy(small.predict(images, verbose=0)) > 0.6
