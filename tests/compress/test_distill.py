@@ -76,6 +76,7 @@ def test_the_best_epoch_is_kept(classifier, feed, photos, accuracy):
     assert scored == pytest.approx(max(row["val_accuracy"] for row in rows), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_layers_look_where_those_of_the_teacher_look(classifier, feed, photos):
     images = photos[0].astype("float32")
     theirs = next(layer.name for layer in classifier.layers if isinstance(layer, layers.ReLU))

@@ -55,6 +55,7 @@ print("mirrored and done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", ["prune(0.5)|cluster(16)|qat", "low_rank(0.5)|distill"])
 def test_mirrored_over_two_devices(steps):
     done = subprocess.run(
