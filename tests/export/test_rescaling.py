@@ -121,5 +121,16 @@ def test_a_normalization_becomes_a_rescaling(axis):
     np.testing.assert_allclose(found(pictures), model(pictures), atol=1e-4)
 
 
+def test_an_adapted_normalization_keeps_what_it_has_learned(photos):
+    adapted = layers.Normalization()
+    adapted.adapt(photos[0].astype("float32"))
+    image = keras.Input((48, 48, 3))
+    model = keras.Model(image, layers.Conv2D(4, 3)(adapted(layers.Rescaling(0.5, 3.0)(image))))
+    folded = rescaling.folded(model)
+    assert folded is not model
+    pictures = photos[0][:4].astype("float32")
+    np.testing.assert_allclose(folded(pictures), model(pictures), atol=1e-4)
+
+
 def test_a_model_without_normalization_is_left_alone(classifier):
     assert rescaling.without_normalization(classifier) is classifier

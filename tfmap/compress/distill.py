@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from tfmap.compress import students
+from tfmap.compress.bridge_copies import clone_of
 from tfmap.compress.finetune import Feed, FineTuning
 from tfmap.errors import InputError, did_you_mean
 
@@ -59,7 +60,7 @@ def distill(
     weights = [1.0] + [float(feature_weight)] * (len(losses) - 1)
     # Copies: Keras' Distiller freezes its teacher and trains its student in place.
     distiller = keras.distillation.Distiller(
-        _copy(teacher), _copy(model), losses, weights, student_loss_weight=float(label_weight)
+        clone_of(teacher), clone_of(model), losses, weights, student_loss_weight=float(label_weight)
     )
     students.fit(distiller, feed, how)
     return distiller.student
@@ -117,12 +118,6 @@ def _attention(features: Any) -> Any:
     """(B, h, w, C) -> (B, h * w) of length 1."""
     energy = ops.mean(ops.square(ops.cast(features, "float32")), axis=-1)
     return ops.normalize(ops.reshape(energy, (-1, energy.shape[1] * energy.shape[2])), axis=-1)
-
-
-def _copy(model: keras.Model) -> keras.Model:
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _check(model: keras.Model, teacher: keras.Model | None, temperature: float, label_weight: float) -> None:

@@ -24,6 +24,8 @@ def folded(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=_clone, recursive=True)
     for old, new in zip(_leaves(model), _leaves(copy), strict=True):
         new.set_weights(_weights(old) if _is_affine(old) else old.get_weights())
+        if isinstance(new, keras.layers.Normalization):
+            new.finalize_state()  # it computes with constants made of its weights
     return copy
 
 

@@ -106,4 +106,6 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
     twin.set_weights(model.get_weights())
     for layer, original in zip(twin.layers, model.layers, strict=True):
         layer.trainable = original.trainable
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with constants made of its weights
     return twin
