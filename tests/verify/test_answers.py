@@ -24,3 +24,8 @@ def test_a_score_that_is_no_number_is_found():
     broken = ROWS.copy()
     broken[1, 0] = np.nan
     assert answers.findings(ROWS, broken) == ["1 of 3 answers hold a score that is no number."]
+
+
+def test_a_model_that_hardly_tells_its_pictures_apart_may_round_to_one_answer():
+    nearly = np.float32([[0.501, 0.499], [0.5, 0.5], [0.499, 0.501]])
+    assert answers.findings(nearly, np.full((3, 2), 0.5, np.float32)) == []

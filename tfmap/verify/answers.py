@@ -11,6 +11,7 @@ from tfmap import scores, tasks
 from tfmap.source import Split
 
 WORST = 20  # pictures listed: what a person looks through
+MOVED = 0.05  # of a score: a model that is less moved by its pictures may round to one answer
 
 
 def scored(
@@ -80,6 +81,6 @@ def findings(theirs: np.ndarray, ours: np.ndarray) -> list[str]:
     """A line where the file says the same to every picture and the model does not; one where it answers no number."""
     if not np.isfinite(ours).all():
         return [f"{int((~np.isfinite(ours)).any(axis=1).sum())} of {len(ours)} answers hold a score that is no number."]
-    if len(ours) > 1 and (ours == ours[0]).all() and not (theirs == theirs[0]).all():
+    if len(ours) > 1 and (ours == ours[0]).all() and np.ptp(theirs, axis=0).max() > MOVED:
         return [f"the file says the same to all {len(ours)} pictures; the model does not."]
     return []
