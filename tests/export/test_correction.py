@@ -171,3 +171,16 @@ def test_rounding_is_to_the_nearest_level_of_a_symmetric_grid(kernel, bits):
     # Clipping a few large weights pays, or is not done.
     assert np.square(found - kernel).sum() <= np.square(plain - kernel).sum() * (1 + 1e-5) + 1e-6
     assert np.abs(found).max() <= np.abs(kernel).max() * (1 + 1e-6)
+
+
+def test_a_layer_that_stays_in_float_is_not_corrected_for_rounding(fragile, photos):
+    names = [layer.name for layer in fragile.layers]
+    copy = correction.corrected(fragile, photos[0], floats=names)
+    for ours, theirs in zip(copy.get_weights(), fragile.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.02)
+    plain = correction.corrected(fragile, photos[0])
+    gap = [
+        np.abs(m.get_layer("blow_up").moving_mean - fragile.get_layer("blow_up").moving_mean).max()
+        for m in (copy, plain)
+    ]
+    assert gap[0] < gap[1] / 5

@@ -163,3 +163,11 @@ def test_the_package_may_be_missing(monkeypatch):
     )
     with pytest.raises(InputError, match=text):
         Order(format="int4")
+
+
+@pytest.mark.parametrize("engine", ENGINES["int16x8"])
+def test_sixteen_bits_hold_every_pixel_whatever_they_were_calibrated_on(classifier, photos, engine):
+    order = Order(format="int16x8", engine=engine)
+    file = order.module.int16x8(classifier, 60 + photos[0][:10] // 4, **order.options)
+    step = next(op.outputs[0].scale[0] for op in flatbuffer.read(file).ops if op.name == "QUANTIZE")
+    assert step == pytest.approx(255 / 32767, rel=1e-4)

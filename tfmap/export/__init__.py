@@ -66,7 +66,7 @@ def tflite(
         task: which task prepares the pictures.
         format: int8 (integers throughout: smallest, fastest on CPU, DSP and NPU), float16 (half the size, for GPUs),
             dynamic (int8 weights, float arithmetic, needs no pictures), float32 (the reference), int16x8 (int8 weights,
-            16-bit activations: the scores of float32, slower than int8), int4 (as int8, most kernels in 4 bits).
+            16-bit activations: nearly float32's scores, very slow on CPUs), int4 (as int8, most kernels in 4 bits).
         engine: converter (TensorFlow's) or ai-edge-quantizer (extra quantizer; rounds the converter's float32 file);
             auto: the converter where it makes the format. int4 comes from ai-edge-quantizer alone.
         which: the run folder's file to export: model.keras, compressed.keras, or quantized.tflite of quantisation-aware

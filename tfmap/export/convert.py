@@ -91,7 +91,7 @@ def int8(
 
 
 def int16x8(model: keras.Model, pictures: np.ndarray, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
-    """Weights in int8, activations in int16: nearly the float model's scores, at int8's size but not its speed.
+    """Weights in int8, activations in int16: nearly the float model's scores; CPUs have no fast kernels.
 
     Arguments as in `int8`, but the input is "uint8" (a cast is the first op) or "float32", the output float32.
     """

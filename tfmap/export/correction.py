@@ -15,6 +15,7 @@ are rounded as well is ours.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import keras
@@ -50,7 +51,9 @@ class Place(NamedTuple):
     sign: float
 
 
-def corrected(model: keras.Model, pictures: np.ndarray, rounding: Rounding = INT8) -> keras.Model:
+def corrected(
+    model: keras.Model, pictures: np.ndarray, rounding: Rounding = INT8, *, floats: Collection[str] = ()
+) -> keras.Model:
     """A copy of the model that stays closer to the model once its kernels and tensors are rounded.
 
     Only biases and moving means differ, and kernels of 4 bits, which are on their grid already. Layer by layer from the
@@ -61,13 +64,14 @@ def corrected(model: keras.Model, pictures: np.ndarray, rounding: Rounding = INT
         model: a float32 functional model; of another kind it is returned as it is.
         pictures: uint8 (N, H, W, C), typical inputs, values 0..255; the first 64 are used.
         rounding: of the file that is to be made.
+        floats: names of layers that stay in float there.
     """
     if not hasattr(model, "_nodes_by_depth"):
         return model
     copy = type(model).from_config(model.get_config())
     copy.set_weights(model.get_weights())
     batch = tf.constant(pictures[:PICTURES], tf.float32)
-    streams = _Streams(rounding)
+    streams = _Streams(rounding, set(floats))
     # Two streams through one graph: the first half of a batch as it is, the second rounded as in the file.
     streams.walk(copy, tf.concat([batch, batch], axis=0))
     streams.apply()
@@ -77,8 +81,8 @@ def corrected(model: keras.Model, pictures: np.ndarray, rounding: Rounding = INT
 class _Streams:
     """A model run on exact and on rounded tensors, and the changes that bring the rounded ones back."""
 
-    def __init__(self, rounding: Rounding) -> None:
-        self.rounding = rounding
+    def __init__(self, rounding: Rounding, floats: set[str]) -> None:
+        self.rounding, self.floats = rounding, floats
         self.shifts: list[tuple[keras.Variable, tf.Tensor]] = []
         self.kernels: list[tuple[keras.Variable, np.ndarray]] = []
 
@@ -110,7 +114,11 @@ class _Streams:
             return self.walk(operation, args[0])
         place = _place(operation)
         outputs = operation(*args, **kwargs) if place is None else self._shifted(operation, args[0], place)
-        return outputs if _is_fused(operation) else keras.tree.map_structure(self._stored, outputs)
+        return (
+            outputs
+            if _is_fused(operation) or self._is_between_floats(operation)
+            else keras.tree.map_structure(self._stored, outputs)
+        )
 
     def _shifted(self, layer: keras.layers.Layer, both: tf.Tensor, place: Place) -> tf.Tensor:
         """The layer on both streams; what rounding did to the means is noted, and taken back."""
@@ -126,6 +134,8 @@ class _Streams:
         """The layer on one input as it is, on the other with its kernel rounded as the file will round it."""
         kernel, bits = layer.kernel.numpy(), self._bits(layer)
         first = layer(exact)
+        if layer.name in self.floats:
+            return first, layer(rounded)
         grid = _rounded(kernel, KERNELS[type(layer)], bits)
         layer.kernel.assign(grid)
         second = layer(rounded)
@@ -134,6 +144,11 @@ class _Streams:
             # An engine takes the largest weight for the end of its grid; on this one it finds the same levels again.
             self.kernels.append((layer.kernel, grid))
         return first, second
+
+    def _is_between_floats(self, operation: Any) -> bool:
+        """Whether no integer ever holds what an operation gives."""
+        after = {node.operation.name for node in operation._outbound_nodes}
+        return operation.name in self.floats and bool(after) and after <= self.floats
 
     def _bits(self, layer: keras.layers.Layer) -> int:
         """Bits of a layer's kernel in the file."""

@@ -121,7 +121,7 @@ def _fed(op: Op) -> str:
 
 
 def _named(names: Sequence[str], tensors: Sequence[str]) -> tuple[str, ...]:
-    known = sorted({word for tensor in tensors for word in _words(tensor)})
+    known = sorted({word for tensor in tensors for word in words(tensor)})
     found = []
     for name in names:
         if name not in known:
@@ -130,11 +130,11 @@ def _named(names: Sequence[str], tensors: Sequence[str]) -> tuple[str, ...]:
                 f"Words of their names: {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}."
                 f"{did_you_mean(name, known)}"
             )
-        found += [tensor for tensor in tensors if name in _words(tensor)]
+        found += [tensor for tensor in tensors if name in words(tensor)]
     return tuple(dict.fromkeys(found))
 
 
-def _words(tensor: str) -> set[str]:
+def words(tensor: str) -> set[str]:
     """The layers that a tensor's name is made of. Keras enters each scope twice, so TensorFlow appends a number."""
     return {re.sub(r"_\d+$", "", word) for word in re.split(r"[/;]", tensor)}
 

@@ -61,6 +61,9 @@ def made(model: keras.Model, order: Order, typical: Typical, *, correct: bool) -
     if order.keep_float:
         found["layers"] = floats.errors(file, reference, pictures)
         kept = floats.chosen(order.keep_float, found["layers"])
+        if correct:  # what is not rounded needs no correction
+            names = set().union(*map(floats.words, kept))
+            small = correction.corrected(model, pictures, ROUNDING[order.format], floats=names)
         file = make(small, pictures, **order.options, keep=kept)
     coverage = ranges.coverage(file, reference, others) if len(others) else None
     return file, {"calibrated_on": len(pictures), "kept_float": list(kept), "coverage": coverage, **found}

@@ -150,8 +150,7 @@ def _scope(op: Op) -> str:
 
 def _statistics(plain: bytes, graph: Graph, pictures: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Ranges in the package's form; those of pixels and scores are known."""
-    found = ranges.measured(plain, pictures)
-    found[graph.inputs[0].name] = ranges.Range(0, 255)
+    found = ranges.measured(plain, convert.pinned(pictures))
     if graph.ops[-1].name in SCORES:
         found[graph.outputs[0].name] = ranges.Range(0, LAST)
     return {name: {"min": np.array([[low]]), "max": np.array([[high]])} for name, (low, high) in found.items()}

@@ -11,8 +11,8 @@ from tfmap.export.floats import BORDER
 from tfmap.graph import Graph, Op
 from tfmap.progress import shown
 
-# A warning names a tensor below the first or above the second. Measured on the demo's model with 200 typical pictures
-# and 64 others: least 0.85, most 0.0004.
+# A warning names a tensor below the first or above the second. With 200 typical pictures and 64 others, the least
+# covered tensor of the demo's model in int8 is covered to 0.96.
 LEAST_COVERED, MOST_SATURATED = 0.8, 0.01
 FIXED = ("SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION")  # their kernels prescribe the range of what they give
 LEVELS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
