@@ -51,13 +51,14 @@ def test_in_a_recipe(classifier, source):
 
 @pytest.mark.slow
 def test_first_of_several_steps(classifier, source, photos, accuracy):
-    recipe = "channels(0.6, multiple=2)|prune(0.5)|qat(epochs=1)"
+    recipe = "channels(0.8, multiple=2, epochs=6)|prune(0.5)|qat(epochs=2, learning_rate=1e-3)"
     options = {"epochs": 3, "learning_rate": 0.01, "verbose": False, "pipeline": {"batch_size": 16}}
     small = compress(classifier, source, recipe=recipe, **options)
-    assert models.multiply_adds(small.model) < 0.6 * models.multiply_adds(classifier)
+    assert models.multiply_adds(small.model) < 0.8 * models.multiply_adds(classifier)
     assert 0.5 in sparsities(small.model).values()
-    file = small.to_tflite()
-    assert accuracy(LiteModel(file).predict(photos[0])) > 0.8
+    answers = LiteModel(small.to_tflite()).predict(photos[0])
+    assert accuracy(answers) > 0.8
+    assert np.mean(answers.argmax(1) == small.predict(photos[0]).argmax(1)) > 0.95
 
 
 def test_the_file_answers_as_the_model_does(classifier, photos):
