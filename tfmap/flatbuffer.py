@@ -197,7 +197,8 @@ def _named_graphs(parsed: Any) -> tuple[tuple[str, Graph], ...]:
     names = [_op_name(code) for code in parsed.operatorCodes]
     if not parsed.subgraphs:
         raise ValueError("it holds no graph")
-    return tuple((_text(raw.name), _subgraph(raw, parsed.buffers, names)) for raw in parsed.subgraphs)
+    graphs = enumerate(parsed.subgraphs)
+    return tuple((_text(raw.name), _subgraph(raw, parsed.buffers, names, main=not n)) for n, raw in graphs)
 
 
 def _signature(signature: Any, parsed: Any) -> Signature:
