@@ -1,6 +1,8 @@
 """Every layer of keras.layers crosses with equal outputs, there and back, or is refused by name."""
 
 import inspect
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -416,10 +418,6 @@ def int8():
     return model
 
 
-def jax():
-    return on(layers.JaxLayer(lambda params, inputs: inputs * 2, params={}, name="foreign"), ROW)
-
-
 def saved_model(folder):
     on(layers.Dense(3), ROW).export(folder, verbose=False)
     return on(layers.TFSMLayer(folder, name="foreign"), ROW)
@@ -439,7 +437,6 @@ CANNOT = {
     "what it has learned by adapt() is lost in a copy": (adapted, "'words' (StringLookup)"),
     "it has a LoRA adapter": (lora, "'adapted' (Dense)"),
     "its weights are quantised already (int8)": (int8, "'whole' (Dense)"),
-    "it runs the code of another framework": (jax, "'foreign' (JaxLayer)"),
     "it is a Lambda": (inside, "'hidden' (Lambda)"),
 }
 
@@ -452,6 +449,22 @@ def test_what_is_refused_is_named(why):
     assert why in str(caught.value)
     assert where in str(caught.value)
     assert "bridge.register(" in str(caught.value)
+
+
+JAX = """
+import keras
+from tfmap.compress import bridge
+image = keras.Input((4,))
+layer = keras.layers.JaxLayer(lambda params, inputs: inputs * 2, params={}, name="foreign")
+bridge.to_tf_keras(keras.Model(image, layer(image)))
+"""
+
+
+def test_a_jax_layer_is_refused():
+    """In a process of its own: where JAX has been imported, other tests can no longer fork."""
+    done = subprocess.run([sys.executable, "-c", JAX], capture_output=True, text=True, check=False)
+    assert "'foreign' (JaxLayer)" in done.stderr
+    assert "it runs the code of another framework" in done.stderr
 
 
 def test_a_saved_model_is_refused(tmp_path):

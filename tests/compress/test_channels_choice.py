@@ -54,7 +54,10 @@ def test_the_share_is_reached_and_families_are_multiples(net, macs, seed, multip
     worth = np.random.default_rng(seed).uniform(size=len(found.family))
     kept = choose(found, cost, worth, macs=macs, multiple=multiple)
     share = cost.of(kept) / cost.of(np.ones(len(kept), bool))
-    assert macs - 0.03 < share <= macs
+    step = (
+        multiple * cost.saved().max() / cost.of(np.ones(len(kept), bool))
+    )  # channels of a family go so many at a time
+    assert macs - max(step, 0.03) < share <= macs
     assert kept[found.family < 0].all()
     for family in range(found.family.max() + 1):
         members = found.family == family

@@ -66,7 +66,7 @@ def test_a_spectral_norm_is_renewed_in_training():
 
 def test_they_go_through_quantisation_and_come_home():
     model = shake(on(guests))
-    learned = qat.quantized(bridge.to_tf_keras(model))
+    learned, _ = qat.quantized(bridge.to_tf_keras(model))
     pictures = probe(model)
     assert answers(learned, pictures)[0].shape == (2, 3)
     home = bridge.brought_home(learned, model)

@@ -28,7 +28,9 @@ def test_int8_is_the_default_and_comes_with_metadata(int8, trash_classes):
     assert (found.labels, found.name, found.version) == (trash_classes, "Trash", "3")
     assert (found.author, found.license) == ("We", "MIT")
     assert found.description == f"Sorts a picture into 6 classes: {', '.join(trash_classes)}."
-    assert found.about == {"task": "classification", "tfmap": tfmap.__version__}
+    origin = {"task": "classification", "tfmap": tfmap.__version__, "format": "int8", "engine": "converter"}
+    assert found.about == {**origin, "coverage": found.about["coverage"]}
+    assert found.about["coverage"]["pictures"] == 24
 
 
 def test_equal_seeds_give_equal_files(int8, classifier, trash_split, trash_classes):
@@ -196,7 +198,9 @@ def test_the_command_takes_what_compress_left(run, classifier, photos, capsys):
 def test_the_command_writes_further_formats(run, capsys):
     run, config = run
     export.command({**config, "export": {"format": "dynamic", "also": ("keras", "savedmodel")}}, run)
-    written = [line.split(" -> ")[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    run = run.candidate()
+    lines = [line for line in capsys.readouterr().out.splitlines() if " -> " in line]
+    written = [line.split(" -> ")[1] for line in lines[1:]]
     assert written == [str(run.file("inference.keras")), str(run.file("saved_model"))]
     assert run.has("inference.keras")
     assert (run.file("saved_model") / "saved_model.pb").is_file()

@@ -241,9 +241,9 @@ def list_fds(process: int) -> list[str]:
         return []
 
 
-def test_interrupted_it_says_how_to_go_on(tmp_path, half):
+def test_interrupted_it_says_how_to_go_on(tmp_path):
     out = tmp_path / "out"
-    wanted = (str(half), str(out), *SETTINGS, "prepare.workers=2")
+    wanted = ("sample:trash", str(out), "prepare.shard_mb=1", "prepare.encode=png", "prepare.workers=2")  # seconds
     running = subprocess.Popen(command(*wanted), stderr=subprocess.PIPE, text=True)
     wait_for((out / "manifest.json").exists)  # the first of its files; a shard later the rest may be done
     running.send_signal(signal.SIGINT)

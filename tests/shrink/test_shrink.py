@@ -44,6 +44,7 @@ def test_the_best_way_is_published_and_every_point_can_be_made_again(trained, ca
     assert flatbuffer.read(again.file("model.tflite")).format == "int8"
 
 
+@pytest.mark.slow
 def test_a_way_is_measured_once_and_again_when_something_changes(trained, monkeypatch):
     options = {"budget": 100, "rungs": ["int8"]}
     first = shrink.shrink(trained.path, **options)
@@ -55,6 +56,7 @@ def test_a_way_is_measured_once_and_again_when_something_changes(trained, monkey
     assert again["gzip_bytes"] == first["points"][0]["gzip_bytes"]
 
 
+@pytest.mark.slow
 def test_a_stopped_search_goes_on(trained, monkeypatch):
     def stop(run, config, rung, budget):
         if rung.name == "prune50":
@@ -119,7 +121,7 @@ def test_which_ways_are_worth_a_try():
 
     names = [rung.name for rung in ladder.RUNGS]
     assert tried("budget", {"int8"}) == ["int8"]
-    assert tried("budget", {"qat"}) == ["int8", "qat"]
+    assert tried("budget", {"qat"}) == ["int8", "float4", "qat"]
     assert tried("size", ()) == tried("latency", ()) == names
     assert tried("size", {"int8"}) == [rung.name for rung in ladder.RUNGS if "size" in rung.helps]
 
