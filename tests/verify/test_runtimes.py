@@ -15,7 +15,9 @@ def test_every_way_to_run_a_file_gives_its_answers(lite_files, photos, name):
         (xnnpack, threads) for xnnpack in (True, False) for threads in (1, 2, 4)
     ]
     assert found["ways"][0]["difference"] == 0
-    assert max(way["difference"] for way in found["ways"]) <= found["bound"]
+    assert found["judged"] == ("mean" if name == "int8" else "difference")
+    assert max(way[found["judged"]] for way in found["ways"]) <= found["bound"]
+    assert all(way["mean"] <= way["difference"] for way in found["ways"])
     assert found["findings"] == []
 
 
@@ -26,6 +28,12 @@ def test_answers_beyond_the_bound_are_named(lite_files, photos, monkeypatch):
     assert found["findings"][-1].startswith(
         "scores with the built-in kernels and 4 threads differ by 0.0000 from those "
     )
+
+
+def test_integers_are_judged_by_the_mean(lite_files, photos, monkeypatch):
+    monkeypatch.setattr(runtimes, "BOUND_INTEGER", -1.0)
+    found = runtimes.compare(lite_files["int8"], photos[0][:2], format="int8")
+    assert found["findings"][0].startswith("scores with XNNPACK and 1 threads differ on average by 0.0000 from those ")
 
 
 def test_latency_is_measured_in_pairs(lite_files):
