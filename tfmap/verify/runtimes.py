@@ -10,7 +10,7 @@ from tfmap.litert import LiteModel, turns_ms
 
 THREADS = (1, 2, 4)
 # Floats are summed in another order: the largest difference of a score is judged. Integers round halves otherwise, and
-# near a decision a step of a logit moves a score far: in the demo's file by 0.14 at the most over 227 pictures, by 0.004
+# near a decision one step of a logit moves a score far: in the demo's file by up to 0.14 over 227 pictures, by 0.004
 # on average, with 99% of them decided alike. So of integers the mean difference is judged.
 BOUND = {"float32": 1e-4, "float16": 1e-3}
 BOUND_INTEGER = 0.02
