@@ -17,6 +17,8 @@ from tfmap.errors import InputError
 from tfmap.export import convert
 from tfmap.litert import LiteModel
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 HOW = FineTuning(epochs=2, learning_rate=0.003, verbose=False)
 
 

@@ -7,6 +7,8 @@ from tfmap.compress.distill import SoftLabels, attention_distance, distill
 from tfmap.compress.finetune import FineTuning
 from tfmap.errors import InputError
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 HOW = FineTuning(epochs=6, learning_rate=0.01, verbose=False)
 
 

@@ -12,6 +12,8 @@ from tfmap.errors import InputError
 from tfmap.export import convert, floats, quantizer
 from tfmap.litert import LiteModel
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 ENGINES = {"converter": convert.int8, "ai-edge-quantizer": quantizer.int8}
 
 

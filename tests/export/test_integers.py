@@ -8,6 +8,8 @@ from tfmap import flatbuffer
 from tfmap.export import floats, integers
 from tfmap.export.order import Order
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 
 @pytest.fixture
 def typical(trash_split):

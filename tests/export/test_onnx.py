@@ -9,6 +9,8 @@ import pytest
 from tfmap.errors import InputError
 from tfmap.export import onnx
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
 

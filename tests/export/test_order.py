@@ -13,6 +13,8 @@ from tfmap.export import floats
 from tfmap.export.order import CONVERTER, ENGINES, QUANTIZER, Order
 from tfmap.litert import LiteModel
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 PAIRS = [(name, engine) for name, engines in ENGINES.items() for engine in engines]
 # Largest difference of a score that the format may cost this model, about twice what was measured.
 TOLERANCE = {"float32": 1e-5, "float16": 0.004, "dynamic": 0.2, "int8": 0.2, "int16x8": 0.15, "int4": 0.4}

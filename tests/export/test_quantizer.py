@@ -12,6 +12,8 @@ from tfmap.errors import InputError
 from tfmap.export import convert, metadata, quantizer
 from tfmap.litert import LiteModel
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 
 def test_int8_takes_raw_bytes_whatever_it_was_calibrated_on(classifier, photos):
     dull = 60 + photos[0][:10] // 4

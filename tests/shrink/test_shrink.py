@@ -84,6 +84,7 @@ def test_over_budget_nothing_is_published(trained, capsys, monkeypatch):
 numbers = search._numbers
 
 
+@pytest.mark.slow
 def test_the_command_prints_every_way(trained, capsys):
     code, said = call(capsys, trained.path, "shrink.rungs=[int8]", "shrink.budget=100")
     assert code == 0

@@ -8,6 +8,8 @@ from tfmap import export, verify
 from tfmap.compress import compress
 from tfmap.source import Source
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 
 @pytest.fixture(scope="module")
 def source(trash_split, trash_classes):

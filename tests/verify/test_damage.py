@@ -10,6 +10,8 @@ from tfmap import verify
 from tfmap.errors import InputError
 from tfmap.export import convert, metadata
 
+pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
+
 
 @pytest.fixture(scope="module")
 def failures(classifier, trash_split, trash_classes):
