@@ -86,6 +86,7 @@ def test_many_files_many_threads_few_descriptors(packed, tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.slow  # a fork of a worker that has run many other tests may hang on a lock of their threads
 def test_a_forked_process_reads_at_its_own_places(packed):
     shards = records.Shards(packed.shards)
     expected = shards.read(packed.images[7])
