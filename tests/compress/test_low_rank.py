@@ -70,6 +70,7 @@ def test_what_is_wrong(wide, name):
         plan(wide, **arguments)
 
 
+@pytest.mark.slow
 def test_it_is_fine_tuned(classifier, feed, photos, accuracy):
     before = classifier.get_weights()
     smaller = low_rank(classifier, feed, energy=0.5, how=HOW)
