@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tfmap.compress import bridge
 from tfmap.compress.finetune import FineTuning
 from tfmap.compress.low_rank import low_rank, plan, split
 from tfmap.errors import InputError
@@ -56,6 +57,21 @@ def test_a_sequential_model():
     np.testing.assert_allclose(smaller(np.ones((1, 20))), model(np.ones((1, 20))), rtol=1e-4)
 
 
+def test_a_layer_used_twice_and_in_two_models():
+    """Its factors are used twice too; what another model does with the layer does not matter."""
+    keras.utils.set_random_seed(0)
+    shared = layers.Dense(24, name="shared")
+    image = keras.Input((24,))
+    model = keras.Model(image, layers.Dense(2, name="top")(shared(layers.ReLU()(shared(image)))))
+    shared.kernel.assign(np.ones((24, 24)) / 24)
+    keras.Model(image, shared(image) + 1)
+    smaller = split(model, plan(model))
+    assert [layer.name for layer in smaller.layers].count("shared_in") == 1
+    rows = np.random.default_rng(0).normal(size=(5, 24))
+    np.testing.assert_allclose(smaller(rows), model(rows), atol=1e-6)
+    np.testing.assert_allclose(bridge.to_tf_keras(smaller)(rows), model(rows), atol=1e-6)
+
+
 WRONG = {
     "energy": ({"energy": 1.2}, r"low_rank takes energy in \(0, 1\), received 1.2"),
     "size": ({"size": 0}, r"low_rank takes size in \(0, 1\), received 0"),
@@ -70,7 +86,6 @@ def test_what_is_wrong(wide, name):
         plan(wide, **arguments)
 
 
-@pytest.mark.slow
 def test_it_is_fine_tuned(classifier, feed, photos, accuracy):
     before = classifier.get_weights()
     smaller = low_rank(classifier, feed, energy=0.5, how=HOW)

@@ -55,9 +55,9 @@ def of(layer: keras.Layer) -> Factors | None:
     """How a layer can be split; None where it cannot.
 
     Args:
-        layer: of a built model.
+        layer: of a built model, part of its graph and not of another layer.
     """
-    if type(layer) not in (keras.layers.Dense, keras.layers.Conv2D) or len(layer._inbound_nodes) != 1:
+    if type(layer) not in (keras.layers.Dense, keras.layers.Conv2D) or not layer._inbound_nodes:
         return None
     if type(layer) is keras.layers.Conv2D and (layer.groups != 1 or layer.data_format != "channels_last"):
         return None

@@ -25,7 +25,7 @@ def low_rank(
 
     A dense layer or a convolution of one pixel becomes two by a singular value decomposition; a spatial convolution
     becomes three, 1x1, k x k and 1x1, by a Tucker decomposition of its channels (HOSVD). A layer that would not save
-    multiply-adds at its rank stays as it is, and so do grouped and depthwise convolutions and layers used twice.
+    multiply-adds at its rank stays as it is, and so do grouped and depthwise convolutions.
 
     Args:
         model: Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
