@@ -24,7 +24,7 @@ class LiteModel:
         model: path of the file, or its bytes.
         threads: CPU threads of the interpreter.
         xnnpack: whether XNNPACK, the fast kernels that phones use, takes the ops that it knows; else the built-in ones.
-        keep: keep every tensor of a call for `inside`; without XNNPACK, which would swallow them.
+        keep: keep every tensor of a call for `inside`; without XNNPACK, which would keep them to itself.
 
     Attributes:
         name: the path, for error texts.
@@ -106,7 +106,8 @@ class LiteModel:
         """Run pictures through the file and read tensors inside it; the file must have been opened with `keep`.
 
         Args:
-            images: uint8 or float32 (B, H, W, C), values 0..255, as many as the file takes at once.
+            images: uint8 or float32 (B, H, W, C), values 0..255, at most as many as the file takes at once, which is
+                filled up with the last one.
             indices: numbers of the tensors.
 
         Returns:
@@ -232,19 +233,9 @@ def activations(model: bytes, images: np.ndarray, names: Collection[str]) -> Ite
     Yields:
         name -> float32: the tensors, dequantised.
     """
-    # Without delegates: what they compute between their first op and their last they keep to themselves.
-    interpreter = Interpreter(
-        model_content=model,
-        num_threads=INSIDE_THREADS,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        experimental_preserve_all_tensors=True,
-    )
-    interpreter.allocate_tensors()
-    picture, wanted = interpreter.get_input_details()[0], set(names)
-    found = [detail for detail in interpreter.get_tensor_details() if detail["name"] in wanted]
-    step = int(picture["shape"][0])
+    lite, wanted = LiteModel(model, threads=INSIDE_THREADS, keep=True), set(names)
+    places = {d["name"]: d["index"] for d in lite._interpreter.get_tensor_details() if d["name"] in wanted}
+    step = lite.input_shape[0]
     for start in range(0, len(images), step):
-        batch = images[np.minimum(np.arange(start, start + step), len(images) - 1)]
-        interpreter.set_tensor(picture["index"], quantise(batch, picture))
-        interpreter.invoke()
-        yield {detail["name"]: dequantise(interpreter.get_tensor(detail["index"]), detail) for detail in found}
+        values = lite.inside(images[start : start + step], list(places.values()))
+        yield dict(zip(places, values, strict=True))

@@ -174,6 +174,20 @@ def test_activations_and_norms_that_tfmot_does_not_know():
     agrees(model, 16, 0.02)
 
 
+def test_a_layer_of_several_outputs_stays_float():
+    image = keras.Input((8, 8, 3))
+    x = layers.Reshape((8, 24))(layers.Rescaling(1 / 255)(image))
+    sequence, state = layers.GRU(6, return_sequences=True, return_state=True, unroll=True)(x)
+    x = layers.Concatenate()([layers.GlobalAveragePooling1D()(sequence), state])
+    model = keras.Model(image, layers.Dense(4, "softmax")(layers.Dense(8, "relu", name="wide")(x)))
+    quantized = qat.train(model, Pictures(8), how=FineTuning(epochs=1, learning_rate=1e-5, verbose=False))
+    file, pictures = quantized.to_tflite(), next(iter(Pictures(8).train(0, 0, 1)))["image"].numpy()
+    assert floats(file) != []
+    wide = {d["dtype"] for d in LiteModel(file)._interpreter.get_tensor_details() if "wide/" in d["name"]}
+    assert np.int8 in wide
+    assert np.abs(LiteModel(file).predict(pictures) - quantized.predict(pictures)).mean() < 0.005
+
+
 def test_lonely_norms_of_one_width_are_not_taken_for_one():
     image = keras.Input((8, 8, 3))
     x = layers.BatchNormalization(name="wide")(layers.Rescaling(1 / 127.5, offset=-1)(image))

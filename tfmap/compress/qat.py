@@ -162,7 +162,7 @@ def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.C
 
     def annotate(layer: tf_keras.layers.Layer) -> Any:
         layer = constants.get(layer.name, (layer,))[0]
-        if isinstance(layer, L.InputLayer | L.MultiHeadAttention):
+        if isinstance(layer, L.InputLayer) or _gives_several(layer):
             return layer
         if layer.name in folded:
             return api.quantize_annotate_layer(layer)
@@ -207,6 +207,11 @@ def _norms(legacy: tf_keras.Model) -> dict[str, bool]:
             carries = type(before) in (L.Conv2D, L.DepthwiseConv2D, L.Dense) and len(before.outbound_nodes) == 1
             norms[layer.name] = carries
     return norms
+
+
+def _gives_several(layer: tf_keras.layers.Layer) -> bool:
+    """Whether it has several outputs, such as a sequence and a state: tfmot's wrapper takes one, they stay float."""
+    return any(isinstance(node.outputs, list | tuple) for node in layer.inbound_nodes)
 
 
 def _is_affine(layer: tf_keras.layers.Layer) -> bool:
