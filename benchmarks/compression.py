@@ -42,8 +42,8 @@ def main() -> None:
     rows = []
     for seed in range(arguments.seeds):
         source = tfmap.load("sample:trash", seed=seed)
-        pictures = _judges(source, arguments.folder)
-        model = _trained(source, seed, Path(arguments.models) / f"seed{seed}.keras")
+        pictures = judges(source, arguments.folder)
+        model = trained(source, seed, Path(arguments.models) / f"seed{seed}.keras")
         scores = None
         for variant, predict, packed in _variants(model, source, seed):
             found = {name: predict(images) for name, (images, _) in pictures.items()}
@@ -54,7 +54,7 @@ def main() -> None:
     results.write("compression", title, [*rows, *_means(rows)])
 
 
-def _judges(source: Source, folder: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def judges(source: Source, folder: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Pictures and labels: the validation split, and TrashNet's pictures that are not in the sample."""
     # The sample's files have their class and name, but were compressed once more.
     taken = {_digest(Path(folder, *Path(path).parts[-2:])) for split in source.splits.values() for path in split.images}
@@ -73,7 +73,7 @@ def _read(split: Split) -> tuple[np.ndarray, np.ndarray]:
     return images, np.array([labels[name] for name in ids])
 
 
-def _trained(source: Source, seed: int, path: Path) -> keras.Model:
+def trained(source: Source, seed: int, path: Path) -> keras.Model:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(seed)
@@ -94,20 +94,20 @@ def _variants(model: keras.Model, source: Source, seed: int) -> Iterator[tuple[s
     def small(recipe: str) -> Any:
         return compress.compress(model, source, recipe=recipe, **settings)
 
-    yield "float", _keras(model), 0
+    yield "float", of_keras(model), 0
     yield "int8, no bias correction", *file(model, bias_correction=False)
     yield "int8", *file(model)
     quantized = small(QAT)
     yield "QAT int8", *file(quantized.to_tflite())
-    yield "QAT, its Keras model", _keras(quantized.model), 0
+    yield "QAT, its Keras model", of_keras(quantized.model), 0
     pruned = small(PRUNE)
-    yield "pruned", _keras(pruned), 0
+    yield "pruned", of_keras(pruned), 0
     yield "pruned int8", *file(pruned)
     for recipe in (f"{PRUNE}|{QAT}", f"{CLUSTER}|{QAT}", f"{PRUNE}|{CLUSTER}|{QAT}"):
         yield recipe, *file(small(recipe).to_tflite())
 
 
-def _keras(model: keras.Model) -> Any:
+def of_keras(model: keras.Model) -> Any:
     return lambda images: model.predict(images, batch_size=64, verbose=0)
 
 

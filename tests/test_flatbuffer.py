@@ -72,6 +72,22 @@ def test_weights_lie_at_multiples_of_sixteen(lite_files):
     assert {place % 16 for place in places} == {0}
 
 
+def test_equal_vectors_stand_in_a_file_once(lite_files):
+    """The zero points of channels, above all: the schema wants one for each."""
+    file = flatbuffer.with_named_buffer(lite_files["int8"], "NOTE", b"x")
+    graph = schema.Model.GetRootAsModel(file, 0).Subgraphs(0)
+    scaled = [tensor for i in range(graph.TensorsLength()) if (tensor := graph.Tensors(i).Quantization())]
+    zeros = {}
+    for quantization in scaled:
+        values = tuple(quantization.ZeroPoint(i) for i in range(quantization.ZeroPointLength()))
+        if len(values) > 1:
+            assert quantization.ScaleLength() == len(values)
+            zeros.setdefault(values, []).append(quantization._tab.Vector(quantization._tab.Offset(10)))
+    assert any(len(places) > 2 for places in zeros.values())
+    assert {len(set(places)) for places in zeros.values()} == {1}
+    assert len(file) < len(flatbuffer.with_named_buffer(file, "NOTE", b"x" * 17))  # what is new is written
+
+
 def test_a_missing_file(tmp_path):
     path = tmp_path / "no.tflite"
     with pytest.raises(FileNotFoundError, match=re.escape(f"{path} does not exist. Expected a .tflite file.")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,20 +126,37 @@ def with_named_buffer(model: bytes, name: str, data: bytes) -> bytes:
 
 def _packed(parsed: Any, size: int) -> bytes:
     """A parsed model as a file; `size` is about what it will take."""
-    builder = _AlignedBuilder(size + 4096)
+    builder = _Builder(size + 4096)
     builder.Finish(parsed.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
 
-class _AlignedBuilder(flatbuffers.Builder):
-    """Starts byte vectors at multiples of 16.
+class _Builder(flatbuffers.Builder):
+    """Writes equal vectors and texts once, and starts byte vectors at multiples of 16.
 
-    The schema asks it of weights (`force_align: 16`) so that a runtime can use them where they lie, memory-mapped; the
+    Each kernel has a zero point for every channel, all of them 0, and so has each bias: an eighth of a small integer
+    file. The schema asks for 16 (`force_align`) so that a runtime can use weights where they lie, memory-mapped; the
     generated Python code forgets it.
     """
 
-    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802 (flatbuffers' name)
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._written: dict[tuple[Any, ...], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802 (flatbuffers' names)
+        return self._once((x.dtype.str, x.tobytes()), lambda: super(_Builder, self).CreateNumpyVector(x))
+
+    def CreateString(self, s: str | bytes, *how: str) -> int:  # noqa: N802
+        return self._once((type(s), s, *how), lambda: super(_Builder, self).CreateString(s, *how))
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802
         return super().StartVector(elemSize, numElems, 16 if elemSize == 1 else alignment)
+
+    def _once(self, content: tuple[Any, ...], write: Callable[[], int]) -> int:
+        """Where this content stands; it is written at its first use."""
+        if content not in self._written:
+            self._written[content] = write()
+        return self._written[content]
 
 
 def _name(model: str | Path | bytes) -> str:
