@@ -15,7 +15,7 @@ def main() -> int:
     failed = [name for name in NEED_NOTHING if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
     print("\nThese take a folder or a file:")
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        if path.stem not in (*NEED_NOTHING, "__init__", "__main__", "results", "clock", "torch_loader"):
+        if path.stem not in (*NEED_NOTHING, "__init__", "__main__", "results", "clock", "torch_loader", "waste"):
             title = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
             print(f"  python -m benchmarks.{path.stem}  {title}")
     if failed:

@@ -13,7 +13,6 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,7 +20,7 @@ import numpy as np
 import tf_keras
 
 import tfmap
-from benchmarks import compression, results
+from benchmarks import results, waste
 from tfmap import augment, compress, export, tasks
 from tfmap.compress.finetune import FineTuning, example_of, examples
 from tfmap.compress.legacy import tfmot
@@ -29,7 +28,7 @@ from tfmap.litert import LiteModel
 from tfmap.source import Source
 from tfmap.train.feed import Feed
 
-SIDE = compression.SHAPE[0]
+SIDE = waste.SHAPE[0]
 RATES = {"prune(0.5)": 1e-3, "qat": 1e-4}  # highest rate of Adam, the same on both sides
 LAYERS = tf_keras.layers
 
@@ -51,8 +50,8 @@ def main() -> None:
 
 def _of_seed(seed: int, arguments: argparse.Namespace) -> list[dict]:
     source = tfmap.load("sample:trash", seed=seed)
-    pictures = compression.judges(source, arguments.folder)
-    model = compression.trained(source, seed, Path(arguments.models) / f"seed{seed}.keras")
+    pictures = waste.judges(source, arguments.folder)
+    model = waste.trained(source, seed, arguments.models)
     rows = []
     for recipe in RATES:
         ways = {"ours": _ours, "ours, no teacher": _without_teacher, "by hand": _by_hand}
@@ -60,16 +59,15 @@ def _of_seed(seed: int, arguments: argparse.Namespace) -> list[dict]:
             begin = time.perf_counter()
             predict = function(model, source, recipe, epochs=arguments.epochs, seed=seed)
             row = {"recipe": recipe, "way": way, "seed": seed, "seconds": time.perf_counter() - begin}
-            rows.append(row | {name: _percent(predict, *pair) for name, pair in pictures.items()})
+            scores = {name: predict(images) for name, (images, _) in pictures.items()}
+            rows.append(row | waste.percent(scores, pictures))
             print(rows[-1], flush=True)
     return rows
 
 
 def _ours(model: keras.Model, source: Source, recipe: str, *, epochs: int, seed: int, **more: Any) -> Callable:
-    config = compression.CONFIG
-    settings = {"augment": config["augment"]["ops"], "pipeline": config["pipeline"], "seed": seed, **more}
-    small = compress.compress(model, source, recipe=recipe, epochs=epochs, verbose=False, **settings)
-    return _file(small.to_tflite(), source) if recipe == "qat" else compression.of_keras(small)
+    small = compress.compress(model, source, recipe=recipe, epochs=epochs, **waste.settings(seed), **more)
+    return _file(small.to_tflite(), source) if recipe == "qat" else waste.of_keras(small)
 
 
 def _without_teacher(*arguments: Any, **settings: Any) -> Callable:
@@ -79,7 +77,7 @@ def _without_teacher(*arguments: Any, **settings: Any) -> Callable:
 def _by_hand(model: keras.Model, source: Source, recipe: str, *, epochs: int, seed: int) -> Callable:
     """As tfmot's guides have it."""
     tf_keras.utils.set_random_seed(seed)
-    config, classes = compression.CONFIG, len(source.classes)
+    config, classes = waste.CONFIG, len(source.classes)
     feed = Feed(model, source, tasks.get("classification"), options=config["pipeline"], seed=seed)
     policy = augment.build(config["augment"]["ops"], classes=classes)
     batches = examples(feed, FineTuning(epochs=epochs, policy=policy, seed=seed), classes=classes)
@@ -121,17 +119,15 @@ def _file(data: bytes, source: Source) -> Callable:
     return LiteModel(export.tflite(data, split=source.split("train"), classes=source.classes), threads=2).predict
 
 
-def _percent(predict: Callable, images: np.ndarray, labels: np.ndarray) -> float:
-    return 100 * float(np.mean(predict(images).argmax(1) == labels))
-
-
 def _means(rows: list[dict]) -> list[dict]:
     """Over the seeds, and the time beside that by hand."""
     means = []
     for row in rows:
         if row["seed"] == 0:
             same = [other for other in rows if (other["recipe"], other["way"]) == (row["recipe"], row["way"])]
-            numbers = {key: float(np.mean([each[key] for each in same])) for key in ("seconds", "val", "outside")}
+            numbers = {
+                key: float(np.mean([each[key] for each in same])) for key in ("seconds", "val", "outside", "all")
+            }
             means.append({"recipe": row["recipe"], "way": row["way"], "seed": "mean", **numbers})
     hand = {row["recipe"]: row["seconds"] for row in means if row["way"] == "by hand"}
     return [row | {"time by hand = 1": row["seconds"] / hand[row["recipe"]]} for row in means]

@@ -11,25 +11,20 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 import tfmap
-from benchmarks import results
-from tfmap import compress, config, demo, export
-from tfmap.export import representative
+from benchmarks import results, waste
+from tfmap import compress, export
 from tfmap.litert import LiteModel
-from tfmap.source import Source, Split
+from tfmap.source import Source
 
-CONFIG = config.parse(demo.CONFIG, "demo")
-SHAPE = tuple(CONFIG["model"]["input_shape"])
-PRUNE, CLUSTER, QAT = CONFIG["compress"]["recipe"], "cluster(16, epochs=3)", "qat(epochs=3)"
+PRUNE, CLUSTER, QAT = waste.CONFIG["compress"]["recipe"], "cluster(16, epochs=3)", "qat(epochs=3)"
 
 
 def main() -> None:
@@ -42,8 +37,8 @@ def main() -> None:
     rows = []
     for seed in range(arguments.seeds):
         source = tfmap.load("sample:trash", seed=seed)
-        pictures = judges(source, arguments.folder)
-        model = trained(source, seed, Path(arguments.models) / f"seed{seed}.keras")
+        pictures = waste.judges(source, arguments.folder)
+        model = waste.trained(source, seed, arguments.models)
         scores = None
         for variant, predict, packed in _variants(model, source, seed):
             found = {name: predict(images) for name, (images, _) in pictures.items()}
@@ -54,61 +49,27 @@ def main() -> None:
     results.write("compression", title, [*rows, *_means(rows)])
 
 
-def judges(source: Source, folder: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Pictures and labels: the validation split, and TrashNet's pictures that are not in the sample."""
-    # The sample's files have their class and name, but were compressed once more.
-    taken = {_digest(Path(folder, *Path(path).parts[-2:])) for split in source.splits.values() for path in split.images}
-    whole = tfmap.load(folder, val_fraction=0.0).split("train")
-    outside = whole.take(np.array([i for i, path in enumerate(whole.images) if _digest(path) not in taken]))
-    return {name: _read(split) for name, split in (("val", source.split("val")), ("outside", outside))}
-
-
-def _digest(path: str | Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def _read(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    images, ids = representative.pictures(split, shape=SHAPE)
-    labels = dict(zip(split.ids, split.labels, strict=True))
-    return images, np.array([labels[name] for name in ids])
-
-
-def trained(source: Source, seed: int, path: Path) -> keras.Model:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        keras.utils.set_random_seed(seed)
-        model = tfmap.build_classifier(**CONFIG["model"], classes=len(source.classes))
-        settings = {"augment": CONFIG["augment"]["ops"], "pipeline": CONFIG["pipeline"], **CONFIG["train"]}
-        tfmap.fit(model, source, seed=seed, verbose=False, **settings).save(path)
-    return keras.saving.load_model(path, compile=False)
-
-
 def _variants(model: keras.Model, source: Source, seed: int) -> Iterator[tuple[str, Any, int]]:
     """Name, function from pictures to scores, and bytes of the packed file (0 for a Keras model)."""
-    settings = {"augment": CONFIG["augment"]["ops"], "pipeline": CONFIG["pipeline"], "seed": seed, "verbose": False}
 
     def file(model: Any, **how: Any) -> tuple[Any, int]:
         data = export.tflite(model, split=source.split("train"), classes=source.classes, seed=seed, **how)
         return LiteModel(data, threads=2).predict, len(gzip.compress(data, mtime=0))
 
     def small(recipe: str) -> Any:
-        return compress.compress(model, source, recipe=recipe, **settings)
+        return compress.compress(model, source, recipe=recipe, **waste.settings(seed))
 
-    yield "float", of_keras(model), 0
+    yield "float", waste.of_keras(model), 0
     yield "int8, no bias correction", *file(model, bias_correction=False)
     yield "int8", *file(model)
     quantized = small(QAT)
     yield "QAT int8", *file(quantized.to_tflite())
-    yield "QAT, its Keras model", of_keras(quantized.model), 0
+    yield "QAT, its Keras model", waste.of_keras(quantized.model), 0
     pruned = small(PRUNE)
-    yield "pruned", of_keras(pruned), 0
+    yield "pruned", waste.of_keras(pruned), 0
     yield "pruned int8", *file(pruned)
     for recipe in (f"{PRUNE}|{QAT}", f"{CLUSTER}|{QAT}", f"{PRUNE}|{CLUSTER}|{QAT}"):
         yield recipe, *file(small(recipe).to_tflite())
-
-
-def of_keras(model: keras.Model) -> Any:
-    return lambda images: model.predict(images, batch_size=64, verbose=0)
 
 
 def _row(found: dict, reference: dict, pictures: dict) -> dict[str, float]:

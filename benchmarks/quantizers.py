@@ -11,20 +11,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from pathlib import Path
 
-import keras
 import numpy as np
 
 import tfmap
-from benchmarks import results
-from tfmap import config, demo, export
+from benchmarks import results, waste
+from tfmap import export
 from tfmap.export import representative
 from tfmap.export.order import CALIBRATED, ENGINES
 from tfmap.litert import LiteModel, latency_ms
 from tfmap.source import Source
 
-CONFIG = config.parse(demo.CONFIG, "demo")
 KEPT = 3  # layers of int8 kept in float, in one of the rows
 
 
@@ -33,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default=tempfile.mkdtemp(prefix="tfmap-models-"))
     source = tfmap.load("sample:trash")
-    model = _trained(source, Path(parser.parse_args().models) / "quantizers.keras")
+    model = waste.trained(source, 0, parser.parse_args().models)
     images, _ = representative.pictures(source.split("val"), shape=model.input_shape[1:])
     expected = model.predict(images, batch_size=64, verbose=0)
     rows, files = [], {}
@@ -49,16 +46,6 @@ def main() -> None:
     rows = [{**row, "ms": times[row["file"]]["median"]} for row in rows]
     right = 100 * float(np.mean(expected.argmax(1) == source.split("val").labels))
     results.write("quantizers", f"The demo's model, {right:.1f}% right in Keras, as a file", rows)
-
-
-def _trained(source: Source, path: Path) -> keras.Model:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        keras.utils.set_random_seed(0)
-        model = tfmap.build_classifier(**CONFIG["model"], classes=len(source.classes))
-        settings = {"augment": CONFIG["augment"]["ops"], "pipeline": CONFIG["pipeline"], **CONFIG["train"]}
-        tfmap.fit(model, source, seed=0, verbose=False, **settings).save(path)
-    return keras.saving.load_model(path, compile=False)
 
 
 def _variants() -> list[tuple[str, dict]]:
