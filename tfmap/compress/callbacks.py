@@ -137,7 +137,7 @@ def trouble(loss: float, optimizer: Any) -> str:
     """
     if not math.isfinite(loss):
         return f"the loss became {loss}"
-    return "a gradient became no number" if float(optimizer.skipped) else ""
+    return "a gradient became no number" if float(tf.convert_to_tensor(optimizer.skipped)) else ""
 
 
 class Progress(tf_keras.callbacks.Callback):

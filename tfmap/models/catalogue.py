@@ -171,10 +171,12 @@ def _classic_and_small() -> list[Backbone]:
     return [
         Backbone("alexnet", "AlexNet", "alexnet:body", "tf", size=227, smallest=67),
         Backbone("lenet", "Small pictures", "lenet:body", "tf", size=28, smallest=28),
-        Backbone("resnet8", arguments={"widths": (16, 32, 64), "blocks": 1}, **small),
-        Backbone("resnet20", arguments={"widths": (16, 32, 64), "blocks": 3}, **small),
-        # A wider ResNet-8: what fits into an int8 file of 150 kB.
-        Backbone("tfmap_tiny", arguments={"widths": (32, 48, 64), "blocks": 1}, **small),
+        Backbone("resnet8", arguments={"widths": (16, 32, 64), "blocks": (1, 1, 1)}, **small),
+        Backbone("resnet20", arguments={"widths": (16, 32, 64), "blocks": (3, 3, 3)}, **small),
+        # What fits into an int8 file of 96 kB, 150 kB and 500 kB.
+        Backbone("tfmap_micro", arguments={"widths": (16, 32, 46), "blocks": (2, 2, 1)}, **small),
+        Backbone("tfmap_tiny", arguments={"widths": (32, 48, 64), "blocks": (1, 1, 1)}, **small),
+        Backbone("tfmap_small", arguments={"widths": (32, 64, 96), "blocks": (1, 2, 2)}, **small),
     ]
 
 

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 
-def body(x: keras.KerasTensor, widths: tuple[int, ...], blocks: int) -> keras.KerasTensor:
+def body(x: keras.KerasTensor, widths: tuple[int, ...], blocks: tuple[int, ...]) -> keras.KerasTensor:
     """A 3x3 stem at full resolution, then one stage per width; each stage but the first halves the map.
 
     Where a stage begins, a 1x1 convolution carries the shortcut (option B of the paper): its option A, strided slicing
@@ -15,7 +15,7 @@ def body(x: keras.KerasTensor, widths: tuple[int, ...], blocks: int) -> keras.Ke
     Args:
         x: float32 (B, H, W, C), normalised.
         widths: channels per stage.
-        blocks: residual blocks of two convolutions per stage.
+        blocks: residual blocks of two convolutions per stage, as many numbers as widths.
 
     Returns:
         (B, H / 4, W / 4, widths[-1]) for three stages.
@@ -25,8 +25,8 @@ def body(x: keras.KerasTensor, widths: tuple[int, ...], blocks: int) -> keras.Ke
     """
     x = _conv(x, widths[0], 3, 1, "stem")
     x = layers.ReLU(name="stem_relu")(x)
-    for i, width in enumerate(widths, start=1):
-        for j in range(1, blocks + 1):
+    for i, (width, count) in enumerate(zip(widths, blocks, strict=True), start=1):
+        for j in range(1, count + 1):
             x = _block(x, width, 2 if i > 1 and j == 1 else 1, f"stage{i}_block{j}")
     return x
 
