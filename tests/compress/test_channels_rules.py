@@ -75,6 +75,8 @@ GO = {
         [layers.Conv2D(24, 1)(x), layers.Concatenate()([x, layers.Conv2D(8, 1)(x)])]
     ),
     "operators": lambda x: (2.0 * x - 1.0) / 3.0 + ops.relu6(x) * ops.hard_sigmoid(x),
+    "dropout of whole pictures": lambda x: layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(x),
+    "dropout of whole channels": lambda x: layers.Dropout(0.5, noise_shape=(None, 1, 1, None))(x),
     "a mean over places": lambda x: x * ops.mean(x, axis=(1, 2), keepdims=True),
     "operations": lambda x: ops.concatenate([ops.max(x, axis=1, keepdims=True), ops.silu(x)], axis=1),
 }  # fmt: skip

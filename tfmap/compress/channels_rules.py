@@ -40,8 +40,9 @@ def trace(call: Call, notes: Notes) -> np.ndarray | None:
 
 
 def _along(call: Call, notes: Notes) -> np.ndarray | None:
-    """Every channel for itself."""
-    alone = len(call.inputs) == 1 and getattr(call.operation, "noise_shape", None) is None
+    """Every channel for itself; dropout may draw one number for all of them, but not a number of numbers."""
+    noise = getattr(call.operation, "noise_shape", None)
+    alone = len(call.inputs) == 1 and (noise is None or noise[-1] in (None, 1))
     return call.inputs[0] if alone else None
 
 
