@@ -25,8 +25,9 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
 
+# a process for each file, two at a time: hundreds of large networks in one would fill 20 GB
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	grep -rl --include='test_*.py' 'mark\.slow' tests | sort | xargs -P 2 -n 1 $(BIN)/python -m pytest -m slow -q --no-header
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
