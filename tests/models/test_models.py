@@ -16,7 +16,7 @@ from tfmap.models import LEVELS, catalogue
 FAST = [
     "alexnet", "efficientnet_b0", "efficientnet_lite0", "inception_v3", "lenet", "mobilenet_v1_025",
     "mobilenet_v1_050", "mobilenet_v2_035", "mobilenet_v2_100", "mobilenet_v3_small", "mobilenet_v4_conv_small",
-    "resnet20", "resnet8", "tfmap_tiny", "vgg16",
+    "resnet20", "resnet8", "tfmap_micro", "tfmap_small", "tfmap_tiny", "vgg16",
 ]  # fmt: skip
 
 
