@@ -28,7 +28,7 @@ _STEPS: dict[str, Callable] = {
     "qat": qat.train,
 }
 # Share of the rate for a step whose network has converged and is only to settle between the steps of int8.
-_GENTLE = {"qat": 0.1}
+_GENTLE = {"qat": 0.02}
 
 
 def run(model: keras.Model, feed: Feed, steps: Sequence[Step], how: FineTuning) -> keras.Model | qat.QuantizedModel:

@@ -36,7 +36,8 @@ def train(model: keras.Model, feed: Feed, *, how: FineTuning | None = None) -> Q
     Args:
         model: Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
         feed: batches.
-        how: the fine-tuning. The network has converged: a tenth of the rate that pruning takes is enough.
+        how: the fine-tuning. The network has converged: a rate that moves weights by about a step of int8 is enough.
+            One run on sample:trash, 1,611 pictures: 2e-5 loses 0.2 points, 1e-4 loses 1.0.
 
     Raises:
         InputError: a model that cannot be bridged.
