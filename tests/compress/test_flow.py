@@ -47,8 +47,8 @@ def test_each_step_gets_the_model_of_the_one_before_and_its_own_settings(told):
     ]
 
 
-def test_qat_takes_a_tenth_of_the_rate_unless_it_is_told_its_own(told):
+def test_qat_takes_a_fiftieth_of_the_rate_unless_it_is_told_its_own(told):
     how = FineTuning(learning_rate=0.01)
     flow.run(Model(), None, parse("qat"), how)
     flow.run(Model(), None, parse("qat(2, 0.02)"), how)
-    np.testing.assert_allclose([call[2] for call in told], [0.001, 0.02])
+    np.testing.assert_allclose([call[2] for call in told], [0.0002, 0.02])
