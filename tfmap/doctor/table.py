@@ -37,5 +37,5 @@ def _closing(found: Findings, run: Run, console: Console) -> None:
     listed = len(found.quarantine())
     if listed:
         path = run.file("quarantine.txt")
-        text = f"To leave out the {listed:,} pictures of {path}: datasets.exclude={path}"
+        text = f"To leave out what {path} lists ({listed:,}): datasets.exclude={path}"
         console.print(text, soft_wrap=True, markup=False)
