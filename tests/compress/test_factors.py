@@ -86,7 +86,9 @@ def test_what_cannot_be_split(layer):
     assert of(built(layer)) is None
 
 
-def test_a_layer_used_twice_is_left():
+def test_a_layer_that_no_graph_uses_is_left():
     layer, image = layers.Dense(12), keras.Input((12,))
-    keras.Model(image, layer(layer(image)))
+    layer.build((None, 12))
     assert of(layer) is None
+    keras.Model(image, layer(layer(image)))
+    assert of(layer).shape == (12, 12)

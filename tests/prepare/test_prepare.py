@@ -241,14 +241,23 @@ def list_fds(process: int) -> list[str]:
         return []
 
 
-def test_interrupted_it_says_how_to_go_on(tmp_path):
-    out = tmp_path / "out"
-    wanted = ("sample:trash", str(out), "prepare.shard_mb=1", "prepare.encode=png", "prepare.workers=2")  # seconds
+def interrupted(wanted, out):
+    """Exit code and stderr of a run that got Ctrl-C behind its first file."""
     running = subprocess.Popen(command(*wanted), stderr=subprocess.PIPE, text=True)
-    wait_for((out / "manifest.json").exists)  # the first of its files; a shard later the rest may be done
+    wait_for((out / "manifest.json").exists)
     running.send_signal(signal.SIGINT)
     error = running.communicate(timeout=60)[1]
-    assert running.returncode == 130
+    return running.returncode, error
+
+
+def test_interrupted_it_says_how_to_go_on(tmp_path):
+    for attempt in range(3):  # on a busy machine the three seconds of the run may be over before the signal is sent
+        out = tmp_path / f"out{attempt}"
+        wanted = ("sample:trash", str(out), "prepare.shard_mb=1", "prepare.encode=png", "prepare.workers=2")
+        code, error = interrupted(wanted, out)
+        if code:
+            break
+    assert code == 130
     assert error.splitlines() == [
         f"tfmap prepare: stopped: interrupted. To go on: python -m tfmap.prepare {' '.join(wanted)}"
     ]
