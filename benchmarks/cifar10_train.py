@@ -3,10 +3,10 @@
     KERAS_BACKEND=torch python -m benchmarks.cifar10_train CONFIG FILE.npz RUN [KERNEL_BITS]
 
 On two cores PyTorch takes half of TensorFlow's time. Reads model, augmentation (shift and flip, here in NumPy) and
-rates from the config, learns all 50,000 pictures and keeps the last epoch: nothing is chosen by the 10,000 test pictures
-that the log shows. With KERNEL_BITS=4 kernels are rounded to 4 bits after ROUNDED_FROM of the training, so that
-`python -m tfmap.export RUN export.format=int4` finds nothing left to round in them. Leaves history.csv and what export
-needs. FILE.npz holds x_train, y_train, x_test and y_test.
+rates from the config, learns all 50,000 pictures and keeps the last epoch: nothing is chosen by the 10,000 test
+pictures that the log shows. With KERNEL_BITS=4 kernels are rounded to 4 bits after ROUNDED_FROM of the training, so
+that `python -m tfmap.export RUN export.format=int4` finds nothing left to round in them. Leaves history.csv and what
+export needs. FILE.npz holds x_train, y_train, x_test and y_test.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def test_steps_in_order_with_their_arguments():
 
 
 WRONG = {
-    "": "it is empty.*Known steps: .*prune, cluster, qat",
+    "": "it is empty.*Known steps: .*prune, cluster, low_bits, qat",
     "prun(0.5)": "unknown step 'prun'.*Did you mean 'prune'",
     "prune|prune": "a step stands twice",
     "qat|prune": "qat must be the last step",
@@ -47,6 +47,9 @@ WRONG = {
     "channels(0.5, score=1)": "channels has score=1.*Expected str",
     "prune(0.5, block=4)": "prune has block=4.*Expected list or tuple",
     "prune(0.5, scope=1)": "prune has scope=1.*Expected str",
+    "low_bits(4.0)": "low_bits has bits=4.0.*Expected int",
+    "low_bits|qat": "low_bits and qat exclude each other.*format int4",
+    "low_bits|prune": r"a step would undo one before it.*Expected the order prune\|low_bits",
     "prune|channels": r"a step would undo one before it.*Expected the order channels\|prune",
 }
 

@@ -14,6 +14,7 @@ from tfmap.compress.channels import channels
 from tfmap.compress.cluster import cluster
 from tfmap.compress.distill import distill
 from tfmap.compress.finetune import Feed, FineTuning
+from tfmap.compress.low_bits import low_bits
 from tfmap.compress.low_rank import low_rank
 from tfmap.compress.prune import prune
 from tfmap.compress.recipe import Step
@@ -25,6 +26,7 @@ _STEPS: dict[str, Callable] = {
     "distill": distill,
     "prune": prune,
     "cluster": cluster,
+    "low_bits": low_bits,
     "qat": qat.train,
 }
 # Share of the rate for a step whose network has converged and is only to settle between the steps of int8.

@@ -1,12 +1,96 @@
-"""Kernels in a few bits: where rounding leaves so few values, a network has to learn with them."""
+"""Kernels in four bits: where rounding leaves so few values, a network has to learn with them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import keras
+import tf_keras
 from keras import ops
 
+from tfmap.compress import bridge
+from tfmap.compress.finetune import Feed, FineTuning, fine_tune
+from tfmap.compress.hosted import SCOPE
+from tfmap.compress.ties import Hold
+from tfmap.errors import InputError
+
+ROUNDED = (tf_keras.layers.Conv2D, tf_keras.layers.Dense)
+NARROW = 4  # kernels of so few input channels see the pixels; files of format int4 keep 8 bits there
 NORMAL_STEP = 0.42  # of the mean magnitude: the step of least square error for a normal distribution in 15 values
+
+
+def low_bits(model: keras.Model, feed: Feed, *, bits: int = 4, how: FineTuning | None = None) -> keras.Model:
+    """Fine-tune a network whose kernels are rounded to a few bits in every step.
+
+    Args:
+        model: Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
+        feed: batches.
+        bits: 2 to 4, the sign included, of the kernels of convolutions and dense layers. Depthwise kernels, and those
+            of up to four input channels, are left as they are.
+        how: the fine-tuning.
+
+    Returns:
+        keras.Model: a new ordinary Keras 3 model whose kernels lie on the grid of a file in format int4, so that
+            exporting it rounds nothing but activations. Zeros of a pruned kernel stay zeros.
+
+    Raises:
+        InputError: bits out of range, no such layer, or a model that cannot be bridged.
+
+    Source: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
+        2018, section 3, of kernels alone.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 4:
+        raise InputError(f"compress: low_bits takes bits from 2 to 4, received {bits!r}. For 8 bits take qat.")
+    legacy = bridge.to_tf_keras(model)
+    kernels = {layer.name: layer.kernel for layer in legacy.layers if is_rounded(layer)}
+    if not kernels:
+        raise InputError(
+            f"compress: low_bits finds no convolution and no dense layer of more than {NARROW} input channels in "
+            f"{model.name!r}. Leave it out."
+        )
+    wrapped = _cloned(legacy, lambda layer: Rounded(layer, bits) if layer.name in kernels else layer)
+    fine_tune(wrapped, feed, how or FineTuning(), callbacks=[Hold(kernels.values())], keep_from=-1, step="low_bits")
+    for kernel in kernels.values():
+        kernel.assign(rounded(kernel, bits))
+    return bridge.brought_home(_cloned(wrapped, lambda layer: getattr(layer, "layer", layer)), model)
+
+
+def is_rounded(layer: tf_keras.layers.Layer) -> bool:
+    """Whether format int4 has 4 bits for its kernel."""
+    return type(layer) in ROUNDED and layer.kernel.shape[-2] > NARROW
+
+
+class Rounded(tf_keras.layers.Wrapper):
+    """A layer that computes with a rounded kernel; gradients reach the one behind it.
+
+    Args:
+        layer: has a kernel, output channels last.
+        bits: of the kernel.
+    """
+
+    def __init__(self, layer: tf_keras.layers.Layer, bits: int, **kwargs: Any) -> None:
+        super().__init__(layer, **{"name": f"rounded_{layer.name}", **kwargs})
+        self.bits = bits
+
+    def call(self, inputs: Any) -> Any:
+        """As the layer's."""
+        learnt = self.layer.kernel
+        # Past Keras' bookkeeping: to it the layer keeps the variable that it learns.
+        object.__setattr__(self.layer, "kernel", rounded(learnt, self.bits))
+        try:
+            return self.layer.call(inputs)
+        finally:
+            object.__setattr__(self.layer, "kernel", learnt)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "bits": self.bits}
+
+
+def _cloned(model: tf_keras.Model, function: Any) -> tf_keras.Model:
+    """The graph with other layers in the places of its own; the same variables."""
+    with tf_keras.utils.custom_object_scope(SCOPE):
+        return tf_keras.models.clone_model(model, clone_function=function)
 
 
 def rounded(kernel: Any, bits: int = 4) -> Any:
@@ -17,7 +101,7 @@ def rounded(kernel: Any, bits: int = 4) -> Any:
 
     Args:
         kernel: float32 (..., C).
-        bits: 2 to 8, the sign included.
+        bits: 2 to 4, the sign included.
 
     Returns:
         float32 (..., C); gradients pass as if nothing had been rounded.
@@ -26,14 +110,9 @@ def rounded(kernel: Any, bits: int = 4) -> Any:
         through stochastic neurons, 2013 (straight-through).
     """
     most = 2 ** (bits - 1) - 1
-    size = ops.abs(kernel)
-    axes = tuple(range(len(kernel.shape) - 1))
-    largest = ops.max(size, axis=axes, keepdims=True) / most
-    step = ops.maximum(largest, 1e-12) if bits > 4 else _step(size, largest, axes, most)
+    size, axes = ops.abs(kernel), tuple(range(len(kernel.shape) - 1))
+    typical = NORMAL_STEP * 7 / most * ops.mean(size, axis=axes, keepdims=True)
+    step = ops.minimum(typical, ops.max(size, axis=axes, keepdims=True) / most)
+    step = ops.maximum(step, 1e-12)  # a channel of zeros
     on_grid = ops.clip(ops.round(kernel / step), -most, most) * step
     return kernel + ops.stop_gradient(on_grid - kernel)
-
-
-def _step(size: Any, largest: Any, axes: tuple[int, ...], most: int) -> Any:
-    typical = NORMAL_STEP * 7 / most * ops.mean(size, axis=axes, keepdims=True)
-    return ops.maximum(ops.minimum(typical, largest), 1e-12)

@@ -17,6 +17,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "distill": ("temperature", "label_weight", "features", "feature_weight", *_TRAINING),
     "prune": ("sparsity", "schedule", "keep", *_TRAINING, "scope", "block"),
     "cluster": ("clusters", "keep", *_TRAINING),
+    "low_bits": ("bits", *_TRAINING),
     "qat": _TRAINING,
 }
 # type of an argument, where it has one
@@ -36,6 +37,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "multiple": (int,),
     "keep": (list, tuple),
     "clusters": (int,),
+    "bits": (int,),
     "epochs": (int,),
     "learning_rate": (int, float),
 }
@@ -68,6 +70,8 @@ def parse(recipe: str) -> tuple[Step, ...]:
         raise _error("a step stands twice", recipe, "Expected each step once.")
     if "qat" in names[:-1]:
         raise _error("qat must be the last step", recipe, "What comes behind it would undo its rounding.")
+    if {"low_bits", "qat"} <= set(names):
+        raise _error("low_bits and qat exclude each other", recipe, "One is for files of format int4, one for int8.")
     right = [name for name in STEPS if name in names]
     if names != right:
         raise _error("a step would undo one before it", recipe, f"Expected the order {'|'.join(right)}.")
