@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
+from tfmap.compress import bridge, flow, recipe
 from tfmap.compress import cluster as module
-from tfmap.compress import flow, recipe
-from tfmap.compress.cluster import cluster, kmeans, shared
+from tfmap.compress.cluster import cluster, kmeans, magnitudes, shared
 from tfmap.compress.finetune import FineTuning
 from tfmap.compress.prune import sparsities
 from tfmap.compress.ties import scale_axes
@@ -119,7 +119,7 @@ def test_zeros_stay_zeros(wide, feed):
 
 
 def test_which_layers(wide, feed):
-    legacy = module.bridge.to_tf_keras(wide)
+    legacy = bridge.to_tf_keras(wide)
     assert module.chosen(legacy, None) == ["conv1", "conv2", "hidden"]
     assert module.chosen(legacy, ("conv*",)) == ["hidden", "top"]
     with pytest.raises(InputError, match="no layer that can be clustered matches 'convv1'.*Did you mean 'conv1'"):
@@ -145,7 +145,7 @@ def test_kmeans_finds_groups_that_stand_apart(seed, count):
 @given(st.integers(0, 1000), st.sampled_from([4, 16, 32]))
 def test_shared_weights_are_near_and_keep_sign_and_largest(seed, clusters):
     kernel = np.random.default_rng(seed).normal(0, 1, (3, 3, 8, 12)).astype("float32")
-    found = shared(kernel, clusters)
+    found = np.asarray(shared(kernel, magnitudes([kernel], clusters)))
     np.testing.assert_array_equal(np.sign(found), np.sign(kernel))
     np.testing.assert_allclose(np.abs(found).max((0, 1, 2)), np.abs(kernel).max((0, 1, 2)), rtol=1e-6)
     # Uniform steps of the same number leave the square of half a step, a third of it on average.
@@ -153,6 +153,20 @@ def test_shared_weights_are_near_and_keep_sign_and_largest(seed, clusters):
     assert np.square(found - kernel).mean() < np.square(step).mean() / 3
 
 
-def test_a_kernel_of_few_values_is_left():
-    kernel = np.tile(np.array([[1.0, 0.5]], "float32"), (8, 1))
-    assert shared(kernel, 16) is kernel
+def test_all_kernels_share_the_same_integers_and_zero_takes_one_of_them():
+    draw = np.random.default_rng(0)
+    wide, narrow = (draw.normal(0, size, (3, 3, 8, 12)).astype("float32") for size in (3, 0.1))
+    values = magnitudes([wide, narrow], 16)
+    assert len(values) == 8
+    np.testing.assert_array_equal(values * 127, np.round(values * 127))
+    for kernel in (wide, narrow):
+        unit = np.abs(shared(kernel, values)) / np.abs(kernel).max((0, 1, 2))
+        assert set(np.round(np.unique(unit) * 127)) <= set(np.round(values * 127))
+    wide[0] = 0
+    assert len(magnitudes([wide, narrow], 16)) == 7
+
+
+def test_weights_of_few_values_keep_them():
+    kernel = np.tile(np.array([[1.0, 64 / 127]], "float32"), (8, 1))
+    np.testing.assert_array_equal(shared(kernel, magnitudes([kernel], 16)), kernel)
+    assert magnitudes([np.zeros((4, 4), "float32")], 16).tolist() == [1.0]

@@ -102,15 +102,6 @@ def test_four_bits_of_a_normal_distribution_err_no_more_than_the_best_step():
     assert error < 1.02 * min(candidates)
 
 
-def test_gradients_pass():
-    import tensorflow as tf
-
-    kernel = tf.Variable(np.random.default_rng(0).normal(size=(3, 3, 8, 4)).astype("float32"))
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(rounded(kernel) * 3.0)
-    np.testing.assert_allclose(tape.gradient(loss, kernel), 3.0)
-
-
 @pytest.mark.parametrize("bits", [1, 5, 8, True, 4.0])
 def test_bits_out_of_range(bits, residual, feed):
     with pytest.raises(InputError, match=r"low_bits takes bits from 2 to 4, received .*For 8 bits take qat"):

@@ -1,16 +1,28 @@
-"""Weight sharing: a kernel is left with a few different values, and the file packs to a fraction."""
+"""Weight sharing: kernels are left with a few different values, and the file packs to a fraction.
+
+A value is a magnitude, with a sign, in units of the largest weight of its output channel, or of the kernel in a dense
+layer. An int8 file has a scale per output channel, set by that weight, so all channels get the same few integers
+there, and the sign of a normalisation that is folded in makes no new ones. Values shared in float, as tfmot's
+clustering makes them, are rounded to other integers in every channel; values of their own for each kernel cost gzip,
+whose table of codes spans several kernels, a sixth more than values for all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
 import tf_keras
+from keras import ops
 
-from tfmap.compress import bridge
-from tfmap.compress.finetune import Feed, FineTuning, fine_tune
-from tfmap.compress.ties import Hold, scale_axes
+from tfmap.compress import rounding
+from tfmap.compress.finetune import Feed, FineTuning
+from tfmap.compress.low_bits import alive
+from tfmap.compress.ties import largest_of, scale_axes
 from tfmap.errors import InputError, did_you_mean
 
 L = tf_keras.layers
@@ -18,6 +30,7 @@ L = tf_keras.layers
 CLUSTERABLE = (L.Conv2D, L.Dense)
 _SAMPLE = 50_000  # weights that the values are fitted to
 _ROUNDS = 30  # of Lloyd's algorithm; on weights it settles in about twenty
+_INTEGERS = 127  # of an int8 kernel, on either side of zero
 
 
 def cluster(
@@ -28,16 +41,15 @@ def cluster(
     keep: tuple[str, ...] | None = None,
     how: FineTuning | None = None,
 ) -> keras.Model:
-    """Let the weights of each kernel share a few values, and fine-tune these; zeros stay zeros.
+    """Let all weights share a few values while the network learns which weight takes which; zeros stay zeros.
 
-    The values are magnitudes with a sign, in units of the largest weight of an output channel, or of a dense kernel;
-    `ties` says why. 16 clusters are 8 magnitudes, or zero and 7. The largest magnitude is 1; the others are found by
-    k-means++.
+    16 clusters are 8 magnitudes, or zero and 7. The largest is 1; the others are found by k-means++ over all kernels
+    and are whole numbers of int8's steps.
 
     Args:
         model: Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
         feed: batches.
-        clusters: different integers that an int8 file will have in each kernel, 4 to 128.
+        clusters: different integers that an int8 file will have in its kernels, 4 to 128.
         keep: patterns of layer names that are left as they are; none given keeps the first convolution and the last
             dense layer.
         how: the fine-tuning.
@@ -53,13 +65,13 @@ def cluster(
     if isinstance(clusters, bool) or not isinstance(clusters, int) or not 4 <= clusters <= 128:
         raise InputError(f"compress: clusters must be a whole number from 4 to 128, received {clusters!r}.")
     how = how or FineTuning()
-    legacy = bridge.to_tf_keras(model)
-    kernels = [legacy.get_layer(name).kernel for name in chosen(legacy, keep)]
-    for kernel in kernels:
-        kernel.assign(shared(kernel.numpy(), clusters, seed=how.seed))
-    pruned = [layer.kernel for layer in legacy.layers if type(layer) in (*CLUSTERABLE, L.Conv2DTranspose)]
-    fine_tune(legacy, feed, how, callbacks=[Hold(pruned)], keep_from=-1, step="cluster")
-    return bridge.brought_home(legacy, model)
+
+    def plan(legacy: tf_keras.Model) -> dict[str, Any]:
+        kernels = {name: legacy.get_layer(name).kernel for name in chosen(legacy, keep)}
+        values = magnitudes([kernel.numpy() for kernel in kernels.values()], clusters, seed=how.seed)
+        return {name: partial(shared, values=values, alive=alive(kernel)) for name, kernel in kernels.items()}
+
+    return rounding.fine_tuned(model, feed, how, "cluster", plan)
 
 
 def chosen(legacy: tf_keras.Model, keep: tuple[str, ...] | None) -> list[str]:
@@ -83,28 +95,45 @@ def chosen(legacy: tf_keras.Model, keep: tuple[str, ...] | None) -> list[str]:
     return [name for name in names if not any(fnmatchcase(name, pattern) for pattern in keep)]
 
 
-def shared(kernel: np.ndarray, clusters: int, *, seed: int = 0) -> np.ndarray:
-    """The nearest kernel whose weights share a few values.
+def magnitudes(kernels: Iterable[np.ndarray], clusters: int, *, seed: int = 0) -> np.ndarray:
+    """The few magnitudes that weights may have, in units of the largest of their channel.
+
+    Args:
+        kernels: float32 (..., output channels).
+        clusters: as in `cluster`; zero takes one of them where a kernel has zeros.
+        seed: of k-means++.
+
+    Returns:
+        float32 (count,), ascending, multiples of 1/127, the last one 1; fewer than asked for where weights take fewer.
+    """
+    units = [np.abs(kernel) / largest_of(kernel) for kernel in kernels]
+    every = np.concatenate([np.zeros(0, "float32"), *map(np.ravel, units)])
+    some = every[every > 0]
+    count = (clusters - 1) // 2 if some.size < every.size else clusters // 2
+    rng = np.random.default_rng(seed)
+    some = rng.choice(some, min(_SAMPLE, some.size), replace=False)
+    levels = kmeans(some, count - 1, rng) if len(np.unique(some)) > count else some
+    return (np.unique(np.append(np.maximum(np.round(levels * _INTEGERS), 1), _INTEGERS)) / _INTEGERS).astype("float32")
+
+
+def shared(kernel: Any, values: np.ndarray, alive: Any = 1.0) -> Any:
+    """The nearest kernel whose weights share a few magnitudes.
 
     Args:
         kernel: float32 (..., output channels).
-        clusters: as in `cluster`.
-        seed: of k-means++.
+        values: what `magnitudes` gave.
+        alive: 0 for weights that are zero and stay it, else 1; the kernel's shape, or one for all.
 
     Returns:
         float32, the kernel's shape.
     """
-    largest = np.abs(kernel).max(axis=scale_axes(kernel.ndim), keepdims=True)
-    unit = np.abs(kernel) / np.where(largest > 0, largest, 1)
-    some = unit[unit > 0]
-    count = (clusters - 1) // 2 if some.size < unit.size else clusters // 2
-    if len(np.unique(some)) <= count:
-        return kernel
-    rng = np.random.default_rng(seed)
-    levels = kmeans(rng.choice(some, min(_SAMPLE, some.size), replace=False), count - 1, rng)
-    levels = np.append(levels, 1.0)
-    nearest = levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, unit)]
-    return (np.where(unit > 0, nearest, 0) * np.sign(kernel) * largest).astype(np.float32)
+    kernel = kernel * alive
+    size = ops.abs(kernel)
+    largest = ops.max(size, axis=scale_axes(len(kernel.shape)), keepdims=True)
+    unit = ops.reshape(size / ops.maximum(largest, 1e-12), (-1,))
+    place = ops.searchsorted((values[1:] + values[:-1]) / 2, unit)
+    nearest = ops.reshape(ops.take(ops.convert_to_tensor(values), place), kernel.shape)
+    return nearest * ops.sign(kernel) * largest * alive
 
 
 def kmeans(values: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
 import tf_keras
 from keras import ops
 
-from tfmap.compress import bridge
-from tfmap.compress.finetune import Feed, FineTuning, fine_tune
-from tfmap.compress.hosted import SCOPE
-from tfmap.compress.ties import Hold
+from tfmap.compress import rounding
+from tfmap.compress.finetune import Feed, FineTuning
 from tfmap.errors import InputError
 
 ROUNDED = (tf_keras.layers.Conv2D, tf_keras.layers.Dense)
@@ -41,18 +40,17 @@ def low_bits(model: keras.Model, feed: Feed, *, bits: int = 4, how: FineTuning |
     """
     if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 4:
         raise InputError(f"compress: low_bits takes bits from 2 to 4, received {bits!r}. For 8 bits take qat.")
-    legacy = bridge.to_tf_keras(model)
-    kernels = {layer.name: layer.kernel for layer in legacy.layers if is_rounded(layer)}
-    if not kernels:
-        raise InputError(
-            f"compress: low_bits finds no convolution and no dense layer of more than {NARROW} input channels in "
-            f"{model.name!r}. Leave it out."
-        )
-    wrapped = _cloned(legacy, lambda layer: Rounded(layer, bits) if layer.name in kernels else layer)
-    fine_tune(wrapped, feed, how or FineTuning(), callbacks=[Hold(kernels.values())], keep_from=-1, step="low_bits")
-    for kernel in kernels.values():
-        kernel.assign(rounded(kernel, bits))
-    return bridge.brought_home(_cloned(wrapped, lambda layer: getattr(layer, "layer", layer)), model)
+
+    def plan(legacy: tf_keras.Model) -> dict[str, Any]:
+        kernels = {layer.name: layer.kernel for layer in legacy.layers if is_rounded(layer)}
+        if not kernels:
+            raise InputError(
+                f"compress: low_bits finds no convolution and no dense layer of more than {NARROW} input channels in "
+                f"{model.name!r}. Leave it out."
+            )
+        return {name: partial(rounded, bits=bits, alive=alive(kernel)) for name, kernel in kernels.items()}
+
+    return rounding.fine_tuned(model, feed, how or FineTuning(), "low_bits", plan)
 
 
 def is_rounded(layer: tf_keras.layers.Layer) -> bool:
@@ -60,40 +58,12 @@ def is_rounded(layer: tf_keras.layers.Layer) -> bool:
     return type(layer) in ROUNDED and layer.kernel.shape[-2] > NARROW
 
 
-class Rounded(tf_keras.layers.Wrapper):
-    """A layer that computes with a rounded kernel; gradients reach the one behind it.
-
-    Args:
-        layer: has a kernel, output channels last.
-        bits: of the kernel.
-    """
-
-    def __init__(self, layer: tf_keras.layers.Layer, bits: int, **kwargs: Any) -> None:
-        super().__init__(layer, **{"name": f"rounded_{layer.name}", **kwargs})
-        self.bits = bits
-
-    def call(self, inputs: Any) -> Any:
-        """As the layer's."""
-        learnt = self.layer.kernel
-        # Past Keras' bookkeeping: to it the layer keeps the variable that it learns.
-        object.__setattr__(self.layer, "kernel", rounded(learnt, self.bits))
-        try:
-            return self.layer.call(inputs)
-        finally:
-            object.__setattr__(self.layer, "kernel", learnt)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "bits": self.bits}
+def alive(kernel: Any) -> Any:
+    """1 where a kernel has weights, 0 where pruning has left none; float32, the kernel's shape."""
+    return ops.cast(ops.not_equal(kernel, 0.0), "float32")
 
 
-def _cloned(model: tf_keras.Model, function: Any) -> tf_keras.Model:
-    """The graph with other layers in the places of its own; the same variables."""
-    with tf_keras.utils.custom_object_scope(SCOPE):
-        return tf_keras.models.clone_model(model, clone_function=function)
-
-
-def rounded(kernel: Any, bits: int = 4) -> Any:
+def rounded(kernel: Any, bits: int = 4, alive: Any = 1.0) -> Any:
     """The kernel on the grid of a symmetric file format, one step for each output channel.
 
     The largest magnitude of a channel is always a whole 2 ** (bits - 1) - 1 steps, so an exporter that takes its step
@@ -102,17 +72,17 @@ def rounded(kernel: Any, bits: int = 4) -> Any:
     Args:
         kernel: float32 (..., C).
         bits: 2 to 4, the sign included.
+        alive: 0 for weights that are zero and stay it, else 1; the kernel's shape, or one for all.
 
     Returns:
-        float32 (..., C); gradients pass as if nothing had been rounded.
+        float32 (..., C).
 
-    Source: Max, Quantizing for minimum distortion, 1960, table II; Bengio et al., Estimating or propagating gradients
-        through stochastic neurons, 2013 (straight-through).
+    Source: Max, Quantizing for minimum distortion, 1960, table II.
     """
     most = 2 ** (bits - 1) - 1
+    kernel = kernel * alive
     size, axes = ops.abs(kernel), tuple(range(len(kernel.shape) - 1))
     typical = NORMAL_STEP * 7 / most * ops.mean(size, axis=axes, keepdims=True)
     step = ops.minimum(typical, ops.max(size, axis=axes, keepdims=True) / most)
     step = ops.maximum(step, 1e-12)  # a channel of zeros
-    on_grid = ops.clip(ops.round(kernel / step), -most, most) * step
-    return kernel + ops.stop_gradient(on_grid - kernel)
+    return ops.clip(ops.round(kernel / step), -most, most) * step

@@ -1,12 +1,7 @@
 """Weights that stay alike while others learn: the zeros of a pruned kernel, the shared values of a clustered one.
 
-After every step of the optimiser the kernel is put back: a zero to zero, a group of weights to its mean, which is a
-gradient step on the value that they share (Han et al., Deep Compression, 2016, section 3).
-
-A shared value is a magnitude in units of the largest weight of its output channel, or of the kernel in a dense layer.
-An int8 file has a scale per output channel, set by that weight, so the groups of all channels get the same few integers
-there, and the sign of a normalisation that is folded in makes no new ones. Values shared in float, as tfmot's
-clustering makes them, are rounded to other integers in every channel: gzip has little of them.
+After every step of the optimiser the kernel is put back: a zero to zero, a shared value to its share of the largest
+weight of its output channel (of the kernel, in a dense layer), which is free to move: `cluster` says why.
 """
 
 from __future__ import annotations
@@ -29,14 +24,12 @@ class Tie(NamedTuple):
     Attributes:
         kernel: the variable, output channels last.
         sign: float32, the kernel's shape: -1, 0 or 1.
-        group: int32, the kernel's shape: which weights share a magnitude; None ties the zeros alone.
-        count: of the groups; the last one holds the largest weights of the channels, whose magnitude is 1.
+        unit: float32, the kernel's shape: shared magnitudes, 1 for the largest of a channel; None ties the zeros alone.
     """
 
     kernel: tf.Variable
     sign: tf.Tensor
-    group: tf.Tensor | None
-    count: int
+    unit: tf.Tensor | None
 
 
 class Hold(tf_keras.callbacks.Callback):
@@ -68,25 +61,20 @@ def tie(kernel: tf.Variable) -> Tie | None:
         kernel: float32 (..., output channels).
     """
     values = kernel.numpy()
-    group = _groups(np.abs(values) / _largest(values))
-    if not values.any() or (group is None and values.all()):
+    unit = np.abs(values) / largest_of(values)
+    clustered = _is_clustered(unit)
+    if not values.any() or (values.all() and not clustered):
         return None
-    count = 0 if group is None else int(group.max()) + 1
-    groups = None if group is None else tf.constant(group, tf.int32)
-    return Tie(kernel, tf.constant(np.sign(values)), groups, count)
+    return Tie(kernel, tf.constant(np.sign(values)), tf.constant(unit) if clustered else None)
 
 
-def _groups(magnitude: np.ndarray) -> np.ndarray | None:
-    """Which weights are alike, int (magnitude's shape), in ascending order; None where they are not clustered.
-
-    Equal numbers differ in their last digits once they have been scaled, so groups are told by the gaps between them.
-    """
-    levels, place = np.unique(magnitude, return_inverse=True)
+def _is_clustered(magnitude: np.ndarray) -> bool:
+    """Whether there are few different ones. Equal numbers differ in their last digits once they have been scaled, so
+    groups are told by the gaps between them."""
+    levels = np.unique(magnitude)
     starts = np.append(True, np.diff(levels) > _APART)
     spans = levels[np.append(starts[1:], True)] - levels[starts]
-    if len(spans) > _MOST or 4 * len(spans) > magnitude.size or spans.max() > _APART:
-        return None
-    return (np.cumsum(starts) - 1)[place].reshape(magnitude.shape)
+    return not (len(spans) > _MOST or 4 * len(spans) > magnitude.size or spans.max() > _APART)
 
 
 def held(found: Tie, kernel: tf.Tensor) -> tf.Tensor:
@@ -96,16 +84,12 @@ def held(found: Tie, kernel: tf.Tensor) -> tf.Tensor:
         found: the tie.
         kernel: float32 (..., output channels), after a step.
     """
-    if found.group is None:
+    if found.unit is None:
         return kernel * tf.abs(found.sign)
-    kernel = tf.maximum(kernel * found.sign, 0.0)  # magnitudes; a weight that changes its sign stops at zero
-    largest = tf.cast(found.group == found.count - 1, tf.float32)
-    axes = scale_axes(kernel.shape.rank)
-    scale = tf.math.divide_no_nan(tf.reduce_sum(kernel * largest, axes), tf.reduce_sum(largest, axes))
-    unit = tf.reshape(tf.math.divide_no_nan(kernel, scale), [-1])
-    levels = tf.math.unsorted_segment_mean(unit, tf.reshape(found.group, [-1]), found.count)
-    levels = tf.concat([tf.clip_by_value(levels[:-1], 0.0, 1.0), [1.0]], axis=0)
-    return tf.gather(levels, found.group) * found.sign * scale
+    signed, axes = found.unit * found.sign, scale_axes(kernel.shape.rank)
+    # The least squares' answer to what each channel would be times its shares.
+    dot, square = tf.reduce_sum(kernel * signed, axes, True), tf.reduce_sum(signed * signed, axes, True)
+    return signed * tf.maximum(tf.math.divide_no_nan(dot, square), 0.0)
 
 
 def scale_axes(rank: int) -> tuple[int, ...]:
@@ -119,7 +103,11 @@ def scale_axes(rank: int) -> tuple[int, ...]:
     return (0, 1) if rank == 2 else tuple(range(rank - 1))
 
 
-def _largest(values: np.ndarray) -> np.ndarray:
-    """What magnitudes are measured by, for broadcasting; 1 where all are zero."""
+def largest_of(values: np.ndarray) -> np.ndarray:
+    """What magnitudes of a kernel are measured by, for broadcasting; 1 where all are zero.
+
+    Args:
+        values: float32 (..., output channels).
+    """
     largest = np.abs(values).max(axis=scale_axes(values.ndim), keepdims=True)
     return np.where(largest > 0, largest, 1)
