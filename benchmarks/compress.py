@@ -1,0 +1,135 @@
+"""Every bar of compression on one page: what was asked for, what was measured, whether it holds.
+
+    python -m benchmarks.compress CIFAR10.npz MLPERF_TINY TRASHNET [--weights NAME=FILE ...] [--read]
+
+Runs benchmarks.cifar10, compression, channels, pretrained_int8 and by_hand one after another on this machine, hours of
+work, and sums up what they wrote; --read sums up what earlier runs have left. A bar that nothing was measured for is
+listed as such.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from benchmarks import results
+
+SMALL, LARGE = 98_496, 512_024  # bytes of MLPerf Tiny's files
+Rows = list[dict[str, Any]]
+
+
+class Bar(NamedTuple):
+    """One line of the page.
+
+    Attributes:
+        what: is measured.
+        bar: the figure that it is held to.
+        least: whether the bar is the least that will do, rather than the most.
+        found: the figure.
+    """
+
+    what: str
+    bar: float
+    least: bool
+    found: float
+
+    def row(self) -> dict[str, Any]:
+        """For the table."""
+        holds = self.found >= self.bar if self.least else self.found <= self.bar
+        return {
+            "what": self.what,
+            "bar": f"{'>=' if self.least else '<='} {self.bar:g}",
+            "found": self.found,
+            "holds": "yes" if holds else "NO",
+        }
+
+
+def main() -> None:
+    """Run what is to be run, then the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("cifar10", "tiny", "trash"):
+        parser.add_argument(name)
+    parser.add_argument("--weights", nargs="*", default=[])
+    parser.add_argument("--read", action="store_true")
+    given = parser.parse_args()
+    folder = [given.trash]
+    scripts = {
+        "cifar10": [given.cifar10, given.tiny],
+        "compression": folder,
+        "channels": folder,
+        "pretrained_int8": [*folder, *(["--weights", *given.weights] if given.weights else [])],
+        "by_hand": folder,
+    }
+    if not given.read:
+        for name, arguments in scripts.items():
+            subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], check=True)
+    rows = []
+    for name in scripts:
+        path = results.FOLDER / f"{name}.json"
+        measured = json.loads(path.read_text())["rows"] if path.exists() else []
+        rows += [bar.row() for bar in BARS[name](measured)] or [_missing(name)]
+    results.write("compress", "Compression, bar by bar", rows)
+
+
+def _missing(name: str) -> dict[str, Any]:
+    return {"what": f"benchmarks.{name}", "bar": "", "found": "", "holds": "not measured"}
+
+
+def _cifar10(rows: Rows) -> Iterator[Bar]:
+    ours = [row for row in rows if not row["file"].startswith("pretrained")]
+    budgets = (("any network", SMALL, 89.5, ""), ("ResNet-8", SMALL, 88.0, "resnet8"), ("any network", LARGE, 93.0, ""))
+    for network, most, bar, name in budgets:
+        right = [row["right"] for row in ours if row["bytes"] <= most and row["file"].startswith(name)]
+        if right:
+            yield Bar(f"CIFAR-10, {network}, file of at most {most:,} bytes, percent right", bar, True, max(right))
+
+
+def _compression(rows: Rows) -> Iterator[Bar]:
+    means = {row["variant"]: row for row in rows if row["seed"] == "mean"}
+    if not means:
+        return
+    yield Bar("int8, points lost to float", 0.3, False, means["int8"]["lost"])
+    qat = means["QAT int8"]["lost"] - means["int8"]["lost"]
+    yield Bar("QAT, points lost to rounding afterwards", 0, False, qat)
+    both = next(row for variant, row in means.items() if "prune" in variant and "cluster" in variant)
+    yield Bar("half pruned, shared values, int8: points lost", 1, False, both["lost"])
+    yield Bar("half pruned, shared values, int8: gzip, plain int8 = 1", 0.5, False, both["gzip"] / means["int8"]["gzip"])
+
+
+def _channels(rows: Rows) -> Iterator[Bar]:
+    for row in rows[1:]:
+        lost = rows[0]["float32: all"] - row["float32: all"]
+        yield Bar(f"half of the multiply-adds, {row['variant']}: points lost", 1, False, lost)
+        yield Bar(f"half of the multiply-adds, {row['variant']}: latency", 0.6, False, row["float32: latency"])
+
+
+def _pretrained(rows: Rows) -> Iterator[Bar]:
+    for row in rows:
+        yield Bar(f"{row['network']}'s features of TrashNet, int8: points lost", 1, False, row["lost"])
+        if row["network"] == "mobilenet_v2_100":
+            yield Bar("MobileNetV2 at 224 px: int8's latency, float32 = 1", 0.5, False, row["latency"])
+
+
+def _by_hand(rows: Rows) -> Iterator[Bar]:
+    means = {(row["recipe"], row["way"]): row for row in rows if row["seed"] == "mean"}
+    for (recipe, way), row in means.items():
+        if way == "ours":
+            lost = means[recipe, "by hand"]["all"] - row["all"]
+            yield Bar(f"{recipe}: points lost to tfmot by hand", 0.5, False, lost)
+            yield Bar(f"{recipe}: time, by hand = 1", 1.1, False, row["time by hand = 1"])
+
+
+BARS = {
+    "cifar10": _cifar10,
+    "compression": _compression,
+    "channels": _channels,
+    "pretrained_int8": _pretrained,
+    "by_hand": _by_hand,
+}
+
+if __name__ == "__main__":
+    main()
