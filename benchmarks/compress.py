@@ -97,7 +97,8 @@ def _compression(rows: Rows) -> Iterator[Bar]:
     yield Bar("QAT, points lost to rounding afterwards", 0, False, qat)
     both = next(row for variant, row in means.items() if "prune" in variant and "cluster" in variant)
     yield Bar("half pruned, shared values, int8: points lost", 1, False, both["lost"])
-    yield Bar("half pruned, shared values, int8: gzip, plain int8 = 1", 0.5, False, both["gzip"] / means["int8"]["gzip"])
+    packed = both["gzip"] / means["int8"]["gzip"]
+    yield Bar("half pruned, shared values, int8: gzip, plain int8 = 1", 0.5, False, packed)
 
 
 def _channels(rows: Rows) -> Iterator[Bar]:
