@@ -61,7 +61,7 @@ class TorchConv(keras.layers.Conv2D):
     def used_kernel(self) -> Any:
         """The kernel, rounded if that is asked for."""
         kernel = self.kernel.value
-        return rounded(kernel, self.bits) if self.bits and kernel.shape[-2] > NARROW else kernel
+        return straight(kernel, self.bits) if self.bits and kernel.shape[-2] > NARROW else kernel
 
 
 class TorchDense(keras.layers.Dense):
@@ -75,7 +75,12 @@ class TorchDense(keras.layers.Dense):
 
     def used_kernel(self) -> Any:
         """The kernel, rounded if that is asked for."""
-        return rounded(self.kernel.value, self.bits) if self.bits else self.kernel.value
+        return straight(self.kernel.value, self.bits) if self.bits else self.kernel.value
+
+
+def straight(kernel: Any, bits: int) -> Any:
+    """The rounded kernel; gradients pass as if it had not been rounded."""
+    return kernel + ops.stop_gradient(rounded(kernel, bits) - kernel)
 
 
 KINDS = {

@@ -133,6 +133,22 @@ def test_scores_of_zero_in_a_rounded_file_count_as_half_a_step():
     assert found["log_loss_before"] == pytest.approx(-np.log(1 / 512) / 4, rel=1e-4)
 
 
+@pytest.mark.parametrize(("step", "least"), [(1 / 256, 1 / 512), (0, 1e-7), (1e-9, 1e-7)])
+def test_scores_are_kept_from_half_a_step_to_just_below_one(step, least):
+    found = calibrate.within(np.float32([[0, 0.25, 1]]), step)
+    assert found.dtype == np.float64
+    assert found.tolist() == [[least, 0.25, 1 - 1e-7]]
+    assert np.isfinite(calibrate.scaled(found, 0.05, several=True)).all()
+
+
+@pytest.mark.parametrize("step", [0, 1 / 256])
+def test_a_threshold_that_takes_every_example_takes_scores_of_zero(step):
+    scores = np.array([[0.0], [0.5], [0.75]])
+    found = calibrate.calibrate(scores, np.array([[1], [1], [1]]), classes=("a",), step=step)["classes"][0]
+    assert (found["recall"], found["precision"]) == (1, 1)
+    assert (scores >= found["threshold"]).all()  # the file's own scores are what thresholds are held against
+
+
 def test_one_example_cannot_judge_what_it_was_fitted_on():
     found = calibrate.calibrate(np.array([[0.5, 0.3, 0.2]]), np.array([0]), classes=CLASSES)
     assert (found["ece_after"], found["log_loss_after"]) == (None, None)

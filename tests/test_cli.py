@@ -316,10 +316,15 @@ def test_what_is_logged_before_a_failed_import_is_shown(monkeypatch, capfd):
     assert capfd.readouterr().err == "no cuda here\n"
 
 
-def test_a_bug_of_ours_keeps_its_traceback(stage, run):
+def test_a_bug_of_ours_shows_its_traceback_and_is_no_verdict(stage, run, capsys):
     stage(ZeroDivisionError("bug"))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as stopped:
         cli.main("report", [run])
+    assert stopped.value.code == 70  # 1 would say that a file is over its budget
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "ZeroDivisionError: bug" in said
+    assert said.endswith("tfmap report: crashed: this is a fault of tfmap, please report the lines above\n")
 
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

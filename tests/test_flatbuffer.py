@@ -49,6 +49,26 @@ def test_the_graph_agrees_with_the_interpreter(lite_files):
         assert (ours.scale[0], ours.zero_point[0]) == theirs["quantization"]
 
 
+def test_an_open_batch_is_minus_one_in_the_signature(classifier):
+    from tfmap.export import convert
+
+    graph = flatbuffer.read(convert.float32(classifier, batch_size=0))
+    assert (graph.inputs[0].shape, graph.inputs[0].shape_signature) == ((1, 48, 48, 3), (-1, 48, 48, 3))
+    assert (graph.outputs[0].shape, graph.outputs[0].shape_signature) == ((1, 6), (-1, 6))
+    assert graph.inputs[0].is_open
+    assert graph.outputs[0].is_open
+
+
+def test_a_fixed_batch_is_not_open(lite_files):
+    for file in (*lite_files.values(), REFERENCE / "automl_labeler_model.tflite"):
+        assert not any(tensor.is_open for tensor in flatbuffer.read(file).tensors)
+
+
+def test_every_size_of_a_file_of_others_is_open():
+    (image,) = flatbuffer.read(REFERENCE / "dilated_conv.tflite").inputs
+    assert (image.shape, image.shape_signature, image.is_open) == ((1, 1, 1, 3), (-1, -1, -1, 3), True)
+
+
 def test_named_buffers_come_back_and_are_replaced(lite_files):
     once = flatbuffer.with_named_buffer(lite_files["int8"], "NOTE", b"first")
     twice = flatbuffer.with_named_buffer(once, "NOTE", b"second")

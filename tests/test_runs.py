@@ -11,7 +11,7 @@ import pytest
 
 from tfmap.cli import STAGES
 from tfmap.errors import InputError
-from tfmap.runs import FILES, Run, replacing, replacing_folder
+from tfmap.runs import BESIDE, FILES, Run, remove, replacing, replacing_folder
 
 # A writer under a limit of 64 KiB a file, as `ulimit -f` sets it: the kernel refuses the write half-way.
 LIMITED = """
@@ -191,6 +191,37 @@ def test_a_candidate_is_published_as_a_whole(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["checkpoints", "labels.txt", "model.tflite"]
     assert run.file("model.tflite").read_bytes() == b"new"
     assert os.listdir(tmp_path / "checkpoints") == ["new"]
+
+
+def test_what_an_earlier_export_left_is_not_published_again(tmp_path):
+    run = Run(tmp_path)
+    installed = tmp_path / "handoff" / "web" / "node_modules" / "x.js"
+    for path in (tmp_path / "saved_model" / "saved_model.pb", tmp_path / "handoff" / "web" / "index.html", installed):
+        path.parent.mkdir(parents=True)
+        path.write_text("old")
+    for name in ("model.keras", "model.onnx", "inference.keras", "golden.npz", "export.json", "handoff/README.md"):
+        (tmp_path / name).write_text("old")
+    run.candidate().write_text("labels.txt", "a\n")
+    run.candidate().write_bytes("model.tflite", b"new")
+    run.publish()
+    assert sorted(os.listdir(tmp_path)) == ["handoff", "labels.txt", "model.keras", "model.tflite"]
+    # What npm has put into a kit is the next kit's.
+    assert [path for path in (tmp_path / "handoff").rglob("*") if path.is_file()] == [installed]
+    remove(tmp_path / "handoff")
+    remove(tmp_path / "handoff")
+    assert not run.has("handoff")
+
+
+def test_export_s_files_are_told_from_what_others_write():
+    assert BESIDE == (
+        "labels.txt",
+        "export.json",
+        "golden.npz",
+        "handoff",
+        "saved_model",
+        "model.onnx",
+        "inference.keras",
+    )
 
 
 def test_a_folder_takes_the_place_of_the_old_one(tmp_path):

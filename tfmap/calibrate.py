@@ -42,7 +42,7 @@ def calibrate(
         InputError: shapes that disagree, no examples, or a precision out of range.
     """
     scores, truths = checked(scores, truths, classes, rank=np.ndim(truths))
-    scores = np.clip(scores.astype(np.float64), step / 2 or EPSILON, 1 - EPSILON)
+    own, scores = scores.astype(np.float64), within(scores, step)
     held_out = _held_out(scores, truths)
     return {
         "examples": len(truths),
@@ -50,8 +50,30 @@ def calibrate(
         **_worth(scores, truths, "before"),
         **(_worth(held_out, truths, "after") if held_out is not None else {"ece_after": None, "log_loss_after": None}),
         "precision": precision,
-        "classes": thresholds(scores, truths, classes=classes, precision=precision),
+        "classes": thresholds(own, truths, classes=classes, precision=precision),
     }
+
+
+def floor(step: float) -> float:
+    """The least that a score counts for, above 0.
+
+    Args:
+        step: of scores that were rounded, such as 1/256: 0 stands for less than half of it. 0 of scores that were not.
+    """
+    return max(step / 2, EPSILON)
+
+
+def within(scores: np.ndarray, step: float = 0) -> np.ndarray:
+    """A file's scores as `scaled` takes them.
+
+    Args:
+        scores: (N, K), 0..1.
+        step: as for `floor`.
+
+    Returns:
+        float64 (N, K), from `floor(step)` to 1 - 1e-7.
+    """
+    return np.clip(np.asarray(scores, np.float64), floor(step), 1 - EPSILON)
 
 
 def temperature(scores: np.ndarray, truths: np.ndarray) -> float:
@@ -77,7 +99,7 @@ def scaled(scores: np.ndarray, temperature: float, *, several: bool = False) -> 
     the sum over the classes. A sigmoid becomes s^(1/T) / (s^(1/T) + (1 - s)^(1/T)).
 
     Args:
-        scores: (N, K), in (0, 1).
+        scores: (N, K), in (0, 1): those of a file through `within`.
         temperature: above 0.
         several: whether each class is a sigmoid of its own.
 

@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,14 +41,14 @@ def console() -> None:
 
 
 def main(stage: str, argv: Sequence[str] | None = None) -> None:
-    """Run one stage and exit: 0 done, 1 the file is over its budget, 2 bad input, 130 interrupted.
+    """Run one stage and exit: 0 done, 1 the file is over its budget, 2 bad input, 70 a fault of ours, 130 interrupted.
 
     Args:
         stage: one of STAGES.
         argv: its arguments; default those of the process.
 
     Raises:
-        SystemExit: always, with the exit code; an error of ours keeps its traceback.
+        SystemExit: always, with the exit code.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if "--version" in argv:
@@ -73,11 +74,14 @@ def _run(stage: str, argv: list[str]) -> None:
         _fail(name, _one_line(error), "over budget", 1)
     except (InputError, OSError) as error:
         _fail(name, _one_line(error))
+    except Exception:  # 1 would say that a file is over its budget
+        traceback.print_exc()
+        _fail(name, "this is a fault of tfmap, please report the lines above", "crashed", 70)
 
 
 def _budgeted(stage: str, argv: list[str]) -> tuple[str, list[str]]:
     """`compress RUN budget=0.5 optimise=size` asks for whatever keeps the budget, which is what shrink finds."""
-    short = [text for text in argv if text.startswith(("budget=", "optimise=", "rungs="))]
+    short = [text for text in argv if text.startswith(("budget=", "optimise=", "target=", "rungs="))]
     if stage != "compress" or not short:
         return stage, argv
     return "shrink", [f"shrink.{text}" if text in short else text for text in argv]

@@ -251,7 +251,8 @@ def _tensor(tensor: Any, buffers: list, index: int) -> Tensor:
         name=_text(tensor.name),
         dtype=dtype,
         buffer=int(tensor.buffer),
-        shape=() if tensor.shape is None else tuple(map(int, tensor.shape)),
+        shape=_sizes(tensor.shape),
+        shape_signature=_sizes(tensor.shapeSignature),
         scale=scale,
         zero_point=zero,
         nbytes=0 if data is None else len(data),
@@ -260,6 +261,10 @@ def _tensor(tensor: Any, buffers: list, index: int) -> Tensor:
         index=index,
         data=data,
     )
+
+
+def _sizes(values: np.ndarray | None) -> tuple[int, ...]:
+    return () if values is None else tuple(map(int, values))
 
 
 def _zeros(data: np.ndarray | None, dtype: str, zero: tuple[int, ...]) -> int:

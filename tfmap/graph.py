@@ -31,6 +31,8 @@ class Tensor:
         index: its number in the interpreter; -1 in a graph that the main one calls.
         data: uint8 array of its constant bytes, None where the tensor is computed; `flatbuffer.array` reads them.
         buffer: which buffer of the file holds its constant data; tensors may share one.
+        shape_signature: as `shape`, with -1 where the size is open: the caller chooses it. Empty in a file that
+            says nothing of it: every size is fixed.
     """
 
     name: str
@@ -44,6 +46,12 @@ class Tensor:
     index: int = -1
     data: Any = field(default=None, repr=False, compare=False)
     buffer: int = 0
+    shape_signature: tuple[int, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a caller chooses one of its sizes, such as that of an open batch."""
+        return any(size < 0 for size in self.shape_signature)
 
     @property
     def is_weight(self) -> bool:

@@ -61,6 +61,9 @@ FILES = {
     "doctor.html": "doctor",
     "quarantine.txt": "doctor",
 }
+# What export may write beside model.tflite; it belongs to that very file.
+BESIDE = tuple(name for name, stage in FILES.items() if stage == "export" and name not in ("candidate", "model.tflite"))
+_INSTALLED = "handoff/web/node_modules"  # what npm has put into a kit; the next kit takes it over
 
 
 @contextmanager
@@ -96,6 +99,24 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         os.replace(made, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove(path: Path, *, keep: Path | None = None) -> None:
+    """Remove a file or a folder, where there is one.
+
+    Args:
+        path: of it.
+        keep: a path inside the folder that stays, where there is one.
+    """
+    if path == keep:
+        return
+    if keep is not None and path in keep.parents and keep.exists():
+        for inside in path.iterdir():
+            remove(inside, keep=keep)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
@@ -162,8 +183,15 @@ class Run:
         return Run(self.file("candidate"))
 
     def publish(self) -> None:
-        """Move everything in the candidate folder to the run folder, model.tflite last."""
+        """Move everything in the candidate folder to the run folder, model.tflite last.
+
+        What an earlier export has left there and this one has not made is removed: it belongs to another file. verify
+        writes the kit, handoff/, anew.
+        """
         waiting = self.candidate().path
+        for name in BESIDE:
+            if not (waiting / name).exists():
+                remove(self.path / name, keep=self.path / _INSTALLED)
         for path in sorted(waiting.iterdir(), key=lambda path: path.name == "model.tflite"):
             place = self.path / path.name
             if place.is_dir():

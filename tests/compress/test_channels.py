@@ -6,6 +6,7 @@ from keras import layers
 from tfmap import models
 from tfmap.compress import bridge, compress
 from tfmap.compress.channels import channels, without_channels
+from tfmap.compress.channels_rebuild import flattened
 from tfmap.compress.finetune import FineTuning
 from tfmap.compress.prune import sparsities
 from tfmap.errors import InputError
@@ -80,6 +81,26 @@ def test_a_model_that_no_bridge_carries_can_lose_channels():
         bridge.to_tf_keras(model)
     small = without_channels(model, score="l1", macs=0.51)
     assert (small.get_layer("a").filters, small.get_layer("b").filters) == (16, 16)
+
+
+@pytest.mark.parametrize(("score", "weight"), [("taylor", "kernel"), ("l1", "kernel"), ("batchnorm", "gamma")])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_name_their_layer(classifier, feed, score, weight, value):
+    broken = flattened(classifier)
+    wanted = layers.BatchNormalization if weight == "gamma" else layers.Conv2D
+    layer = next(layer for layer in broken.layers if type(layer) is wanted)
+    getattr(layer, weight).assign(np.full(getattr(layer, weight).shape, value))
+    text = f"channels reads the {weight} of layer '{layer.name}', which holds NaN or inf. Expected finite weights."
+    with pytest.raises(InputError, match=text):
+        without_channels(broken, feed, score=score)
+
+
+def test_gradients_that_are_no_numbers_rank_nothing(classifier, feed):
+    broken = flattened(classifier)
+    broken.get_layer("probabilities").bias.assign(np.full(6, np.nan))
+    text = r"finds gradients of model 'tiny' that are no numbers on 12 of 12 batches .* or take score='l1'"
+    with pytest.raises(InputError, match=text):
+        without_channels(broken, feed)
 
 
 def test_a_model_that_has_nothing_to_give():

@@ -100,3 +100,36 @@ def test_what_nothing_reads_is_worth_nothing(net, feed):
     np.testing.assert_array_equal(worth[read[:5]], 0)
     assert np.all(worth[read[5:]] > 0)
     np.testing.assert_array_equal(worth, channels_scores.taylor(flat, found, feed))
+
+
+def test_a_model_of_mixed_precision_is_judged_in_float32(classifier, net, feed):
+    """In float16, gradients of a loss that nobody has scaled are rounded, many of them to zero."""
+    flat, found = net
+
+    def mixed(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "mixed_float16"})
+
+    twin = keras.models.clone_model(flat, clone_function=mixed)
+    twin.set_weights(flat.get_weights())
+    assert twin.layers[-1].compute_dtype == "float16"
+    expected, worth = (channels_scores.taylor(model, found, feed) for model in (flat, twin))
+    np.testing.assert_allclose(worth, expected, rtol=1e-4)
+
+
+class Pictures:
+    """Batches of one kind."""
+
+    def __init__(self, images, labels, weights):
+        self.batch = {"image": images, "label": labels, "weight": np.asarray(weights, "float32")}
+
+    def train(self, epoch, step, epochs):
+        return tf.data.Dataset.from_tensors(self.batch)
+
+
+def test_pictures_of_weight_0_are_not_looked_at(net, photos):
+    flat, found = net
+    images, labels = photos[0][::6], photos[1][::6]
+    lost = np.zeros_like(images[:4])
+    with_lost = Pictures(np.concatenate([lost, images]), np.concatenate([labels[-4:], labels]), [0] * 4 + [1] * 8)
+    expected = channels_scores.taylor(flat, found, Pictures(images, labels, [1] * 8))
+    np.testing.assert_allclose(channels_scores.taylor(flat, found, with_lost), expected, rtol=1e-5)

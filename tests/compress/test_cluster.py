@@ -170,3 +170,20 @@ def test_weights_of_few_values_keep_them():
     kernel = np.tile(np.array([[1.0, 64 / 127]], "float32"), (8, 1))
     np.testing.assert_array_equal(shared(kernel, magnitudes([kernel], 16)), kernel)
     assert magnitudes([np.zeros((4, 4), "float32")], 16).tolist() == [1.0]
+
+
+def test_four_clusters_with_zeros_are_three_integers():
+    kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 8, 12)).astype("float32")
+    kernel[0] = 0
+    values = magnitudes([kernel], 4)
+    assert values.tolist() == [1.0]
+    found = np.asarray(shared(kernel, values)) / np.abs(kernel).max((0, 1, 2))
+    np.testing.assert_allclose(found, np.sign(kernel), rtol=1e-6)
+
+
+def test_nothing_to_cluster(feed):
+    image = keras.Input((48, 48, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(image))
+    model = keras.Model(image, layers.Dense(6, activation="softmax")(x), name="short")
+    with pytest.raises(InputError, match=r"cluster finds no kernel to share values in 'short': .* Set keep=\[\], or"):
+        cluster(model, feed, how=HOW)

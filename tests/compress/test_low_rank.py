@@ -72,6 +72,90 @@ def test_a_layer_used_twice_and_in_two_models():
     np.testing.assert_allclose(bridge.to_tf_keras(smaller)(rows), model(rows), atol=1e-6)
 
 
+def of_rank(rank, inputs, outputs, seed=0):
+    """A kernel (inputs, outputs), float64."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(inputs, rank)) @ rng.normal(size=(rank, outputs)) / inputs
+
+
+def answers_alike(one, other, *, values=2.0):
+    rows = np.random.default_rng(0).uniform(0, values, (3, *one.input_shape[1:])).astype("float32")
+    expected = np.asarray(one(rows))
+    assert np.std(expected) > 0
+    np.testing.assert_allclose(other(rows), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_sequential_head_of_a_functional_model():
+    keras.utils.set_random_seed(0)
+    head = keras.Sequential([keras.Input((24,)), layers.Dense(32, name="wide"), layers.Dense(2, name="top")])
+    head.get_layer("wide").set_weights([of_rank(3, 24, 32), np.arange(32.0)])
+    image = keras.Input((20,))
+    model = keras.Model(image, head(layers.Dense(24, activation="relu", name="body")(image)))
+    ranks = plan(model, energy=0.999999)
+    assert ranks == {"wide": (3,)}
+    answers_alike(model, split(model, ranks))
+
+
+def test_two_nested_layers_of_one_name():
+    """Each has a rank of its own: 2 and 5."""
+    image = x = keras.Input((12, 12, 32))
+    for number, rank in enumerate((2, 5)):
+        inner = keras.Input((12, 12, 32))
+        nested = keras.Model(inner, layers.Conv2D(32, 1, name="conv")(inner), name=f"stage{number}")
+        nested.get_layer("conv").kernel.assign(of_rank(rank, 32, 32, seed=number)[None, None])
+        x = nested(x)
+    model = keras.Model(image, x)
+    ranks = plan(model, energy=0.999999)
+    assert ranks == {"conv": (2,), "conv__2": (5,)}
+    answers_alike(model, split(model, ranks))
+
+
+def test_operators_in_the_graph():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((24,))
+    x = layers.Dense(24, name="wide")(image) + 3.0
+    x = keras.ops.relu(x) * layers.Dense(24, name="gate")(1.0 - image)
+    model = keras.Model(image, layers.Dense(2, name="top")(keras.ops.reshape(x, (-1, 24))))
+    model.get_layer("wide").kernel.assign(of_rank(2, 24, 24))
+    assert plan(model, energy=0.999999) == {"wide": (2,)}
+    answers_alike(model, split(model, {"wide": (2,)}))
+
+
+def test_an_adapted_normalisation_stays_adapted(photos):
+    images = photos[0].astype("float32")
+    norm = layers.Normalization()
+    norm.adapt(images)
+    image = keras.Input((48, 48, 3))
+    x = layers.Conv2D(32, 1, name="wide")(layers.Conv2D(32, 3, strides=4, name="first")(norm(image)))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    model.get_layer("wide").kernel.assign(of_rank(4, 32, 32)[None, None])
+    answers_alike(model, split(model, {"wide": (4,)}), values=255.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_kernel_that_is_no_number_names_its_layer(value):
+    image = keras.Input((24,))
+    model = keras.Model(image, layers.Dense(24, name="broken")(image))
+    model.get_layer("broken").kernel.assign(np.full((24, 24), value))
+    text = "low_rank reads the kernel of layer 'broken', which holds NaN or inf. Expected finite weights. Train the"
+    with pytest.raises(InputError, match=text):
+        plan(model)
+    with pytest.raises(InputError, match=text):
+        split(model, {"broken": (3,)})
+
+
+def test_nothing_that_is_worth_splitting(feed):
+    image = keras.Input((48, 48, 3))
+    x = layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, layers.Dense(6, activation="softmax")(x), name="slim")
+    model.layers[-1].kernel.assign(np.eye(3, 6))
+    text = "low_rank finds no layer in 'slim' that has fewer multiply-adds once it is split. Ask for less than energy="
+    with pytest.raises(InputError, match=text + "0.9, or leave low_rank out"):
+        low_rank(model, feed, how=HOW)
+    with pytest.raises(InputError, match=text + "0.99, or leave low_rank out"):
+        low_rank(model, feed, energy=0.99, how=HOW)
+
+
 WRONG = {
     "energy": ({"energy": 1.2}, r"low_rank takes energy in \(0, 1\), received 1.2"),
     "size": ({"size": 0}, r"low_rank takes size in \(0, 1\), received 0"),

@@ -1,6 +1,8 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 from tfmap.compress import bridge, means, qat, quantizers
 from tfmap.compress.walk import bare, called, walk
@@ -11,9 +13,9 @@ def pictures(photos):
     return tf.constant(photos[0][:32], tf.float32)
 
 
-def start(model, pictures):
+def start(model, pictures, carriers=()):
     """The fake-quantised model with its ranges, before any correction."""
-    legacy, ranges = qat.quantized(bridge.to_tf_keras(model))
+    legacy, ranges = qat.quantized(bridge.to_tf_keras(model, carriers=carriers))
     qat._freeze_norms(legacy)
     quantizers.calibrate(legacy, ranges, [pictures])
     quantizers.measure_kernels(legacy)
@@ -61,3 +63,21 @@ def test_a_bias_of_a_linear_layer_is_shifted_and_others_are_not(residual):
     moved = {name for name, bias in before.items() if not np.array_equal(bias, biases[name])}
     assert {"project", "top", "logits"} <= moved
     assert "reduce" not in moved  # its activation stands between its bias and its output
+
+
+def test_what_maps_of_several_sizes_share_is_left_as_it_is():
+    """It has an error for each of them, and one bias."""
+    image = keras.Input((16, 16, 3))
+    kernel, norm = layers.Conv2D(4, 3, name="shared"), layers.BatchNormalization(name="shared_norm")
+    maps = [norm(kernel(x)) for x in (image, layers.MaxPooling2D(2)(image))]
+    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x) for x in maps])
+    model = keras.Model(image, layers.Dense(3, name="own")(x))
+    pictures = tf.random.stateless_uniform((8, 16, 16, 3), (0, 0), maxval=255.0)
+    carriers = ["shared_norm"]
+    exact, legacy = bridge.to_tf_keras(model, carriers=carriers), start(model, pictures, carriers)
+    found = {bare(layer).name: bare(layer) for layer in legacy.layers}
+    before = [found[name].get_weights() for name in ("shared", "shared_norm", "own")]
+    means.correct(legacy, exact, pictures)
+    after = [found[name].get_weights() for name in ("shared", "shared_norm", "own")]
+    same = [all(map(np.array_equal, one, other)) for one, other in zip(before, after, strict=True)]
+    assert same == [True, True, False]

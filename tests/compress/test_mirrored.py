@@ -56,7 +56,9 @@ print("mirrored and done")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", ["prune(0.5)|cluster(16)|qat", "low_rank(0.5)|distill"])
+@pytest.mark.parametrize(
+    "steps", ["prune(0.5)|cluster(16)|qat", "low_rank(0.5)|distill", "channels(0.7)|prune(0.5)|low_bits"]
+)
 def test_mirrored_over_two_devices(steps):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, steps], capture_output=True, text=True, env=os.environ, timeout=300

@@ -146,3 +146,11 @@ def test_wrong_plans(legacy, residual, feed):
         plan(legacy, {"*": 0.5, "top": 0.7}, scope="global")
     with pytest.raises(InputError, match="schedule must be polynomial or constant, received 'step'"):
         prune(residual, feed, schedule="step", how=HOW)
+
+
+def test_nothing_to_prune(feed):
+    image = keras.Input((48, 48, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(image))
+    model = keras.Model(image, layers.Dense(6, activation="softmax")(x), name="short")
+    with pytest.raises(InputError, match=r"prune finds no kernel to prune in 'short': .* Set keep=\[\], or leave"):
+        prune(model, feed, how=HOW)

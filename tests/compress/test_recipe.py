@@ -49,6 +49,7 @@ WRONG = {
     "prune(0.5, scope=1)": "prune has scope=1.*Expected str",
     "low_bits(4.0)": "low_bits has bits=4.0.*Expected int",
     "low_bits|qat": "low_bits and qat exclude each other.*format int4",
+    "cluster|low_bits": "cluster and low_bits exclude each other.*15 values by itself",
     "low_bits|prune": r"a step would undo one before it.*Expected the order prune\|low_bits",
     "prune|channels": r"a step would undo one before it.*Expected the order channels\|prune",
 }

@@ -13,7 +13,7 @@ def kernel(shape=(3, 3, 8, 16), seed=0):
 
 
 def shared(values):
-    return np.asarray(cluster.shared(values, cluster.magnitudes([values], 16), values != 0))
+    return np.asarray(cluster.shared(values, cluster.magnitudes([values], 16)))
 
 
 def units(values):

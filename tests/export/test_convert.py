@@ -125,3 +125,56 @@ def test_two_inputs_are_refused():
         InputError, match="expected a model with one input and one output, received 2 inputs and 1 outp"
     ):
         convert.float32(model)
+
+
+@pytest.fixture(scope="module")
+def wavy():
+    """A model with an op, SIN, that has no integer kernel."""
+    inputs = keras.Input((48, 48, 3))
+    x = keras.ops.sin(layers.Conv2D(4, 3, name="front")(inputs))
+    return keras.Model(inputs, layers.Dense(3, name="last")(layers.GlobalAveragePooling2D()(x)))
+
+
+LEFT = (
+    r"^export: converter leaves ops of this model in float, at .*\. Choose the other export.engine, or export.format=f"
+)
+
+
+def test_int8_refuses_an_op_that_would_stay_in_float(wavy, photos):
+    with pytest.raises(InputError, match=LEFT):
+        convert.int8(wavy, photos[0][:4])
+
+
+def test_layers_that_are_kept_excuse_no_others(wavy, photos):
+    file = convert.float32(wavy, input_type="float32")
+    last = [op.outputs[0].name for op in flatbuffer.read(file).ops if op.name == "FULLY_CONNECTED"]
+    with pytest.raises(InputError, match=LEFT):
+        convert.int8(wavy, photos[0][:4], keep=last)
+
+
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_an_op_without_a_kernel_is_told(photos, name):
+    inputs = keras.Input((48, 48, 3))
+    x = keras.ops.erfinv(layers.Conv2D(2, 3, activation="tanh")(inputs))
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)), name="odd")
+    pictures = [photos[0][:4]] if name == "int8" else []
+    text = (
+        "^export: TensorFlow's converter cannot make a .tflite file of odd: 'tf.Erfinv' op is neither a custom op nor "
+        "a flex op. An op without a kernel in LiteRT has to be replaced in the model; if export.format=float32 works, "
+        "only this format fails, and another one may do.$"
+    )
+    with pytest.raises(InputError, match=text):
+        getattr(convert, name)(model, *pictures)
+
+
+def test_a_calibration_that_fails_is_told(classifier, photos, monkeypatch):
+    def failing(*_):
+        raise RuntimeError("\nNode number 3 (CONV_2D) failed to prepare.\nmore")
+
+    monkeypatch.setattr(convert, "_calibration", failing)
+    with pytest.raises(InputError, match=r"file of tiny: Node number 3 \(CONV_2D\) failed to prepare. An op without"):
+        convert.int8(classifier, photos[0][:4])
+
+
+def test_a_reason_without_words():
+    assert convert._reason(RuntimeError("")) == "no reason given"

@@ -70,6 +70,19 @@ def test_what_rounding_stored_tensors_does_is_taken_back_too(photos):
     assert error[1] < error[0] / 20
 
 
+def test_an_adapted_normalisation_stays_adapted(photos):
+    images = photos[0].astype("float32")
+    norm = layers.Normalization(name="adapted")
+    norm.adapt(images)
+    inputs = keras.Input((48, 48, 3))
+    model = keras.Model(inputs, layers.Conv2D(4, 3, name="behind")(norm(inputs)))
+    copy = correction.corrected(model, photos[0])
+    expected, found = (m.predict(images, verbose=0) for m in (model, copy))
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    means = _file_means(copy, "behind", photos) - _keras_means(model, "behind", photos)
+    assert np.abs(means).max() < 0.02 * np.abs(expected).max()
+
+
 def _copy(model):
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import keras
 import numpy as np
@@ -74,6 +75,20 @@ def test_a_quantised_file_only_gets_its_metadata(classifier, photos, trash_class
         InputError, match="^export: the quantised file takes uint8 and gives uint8, received input_type='floa"
     ):
         export.tflite(bare, classes=trash_classes, input_type="float32")
+
+
+def test_a_quantised_file_may_have_floats_at_its_ends_but_not_inside(classifier, photos, trash_classes):
+    from tfmap.export import convert
+
+    ends = convert.int8(classifier, photos[0][:4], input_type="float32")
+    assert metadata.read(export.tflite(ends, classes=trash_classes, input_type="float32")).labels == trash_classes
+    inside = convert.int8(classifier, photos[0][:4], keep=[flatbuffer.read(ends).ops[-3].outputs[0].name])
+    text = (
+        "^export: quantisation-aware training leaves ops of this model in float, at .*. Choose "
+        "export.which=compressed, or export.format=float16 or dynamic.$"
+    )
+    with pytest.raises(InputError, match=text):
+        export.tflite(inside, classes=trash_classes)
 
 
 def test_scores_are_calibrated_on_validation_pictures(classifier, trash_split, trash_classes):
@@ -223,9 +238,33 @@ def test_several_labels_a_picture_are_told(classifier, trash_split, trash_classe
     several = replace(trash_split, labels=np.eye(6, dtype=np.float32)[trash_split.labels])
     file = export.tflite(classifier, split=several, classes=trash_classes, format="float32")
     assert metadata.read(file).about["multi_label"] is True
+    file = export.tflite(classifier, val=several, classes=trash_classes, format="float32")
+    assert metadata.read(file).about["multi_label"] is True
 
 
-def test_the_command_refuses_before_it_loads_anything(tmp_path):
+def test_the_command_refuses_before_it_loads_anything(tmp_path, monkeypatch):
     config = {"task": "classification", "seed": 0, "datasets": {"source": "nowhere"}}
     with pytest.raises(InputError, match="^export.engine=converter does not make format int4; ai-edge-quantizer does."):
         export.command({**config, "export": {"format": "int4", "engine": "converter"}}, Run(tmp_path))
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(
+        InputError, match=r"^export.also: onnx needs its extra \(.*\). Install it: pip install 'tfmap\["
+    ):
+        export.command({**config, "export": {"also": ["onnx"]}}, Run(tmp_path))
+
+
+def test_a_further_format_that_differs_leaves_no_candidate(run, monkeypatch):
+    from tfmap.export import formats
+
+    run, config = run
+
+    def spoilt(path, model):
+        write(path, keras.models.clone_model(model))
+
+    write = formats.write_keras
+    monkeypatch.setattr(formats, "write_keras", spoilt)
+    with pytest.raises(
+        InputError, match=r"^export.also: .*inference.keras \(scores\) differs from tiny by 0\.\d+ in a"
+    ):
+        export.command({**config, "export": {"format": "float32", "also": ["keras"]}}, run)
+    assert not run.candidate().has("model.tflite")  # which is what verify looks for

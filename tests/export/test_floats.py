@@ -10,6 +10,7 @@ from keras import layers
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 from tfmap.export import convert, floats, quantizer
+from tfmap.graph import Graph, Op, Tensor
 from tfmap.litert import LiteModel
 
 pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
@@ -108,3 +109,9 @@ def test_a_float_op_that_nobody_asked_for_is_unexpected(photos):
     model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
     file = convert.float32(model)
     assert floats.unexpected(flatbuffer.read(file))
+
+
+def test_an_op_that_computes_on_the_ends_themselves_is_unexpected():
+    image, scores = (Tensor(name, "float32", (1, 3), (), (), 0, 0) for name in ("image", "scores"))
+    assert floats.unexpected(Graph((Op("SIN", (image,), (scores,)),), (image,), (scores,))) == ["image", "scores"]
+    assert floats.unexpected(Graph((Op("CAST", (image,), (scores,)),), (image,), (scores,))) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfmap.errors import InputError
-from tfmap.export import onnx
+from tfmap.export import formats, onnx
 
 pytestmark = pytest.mark.slow  # minutes of conversion and training on two cores
 
@@ -73,3 +73,13 @@ def test_without_the_extra(monkeypatch, tmp_path, classifier):
         InputError, match=r"^export.also: onnx needs its extra \(.*\). Install it: pip install 'tfmap\["
     ):
         onnx.write(tmp_path / "m.onnx", classifier)
+
+
+def test_the_written_file_is_compared_with_its_model(tmp_path, classifier, photos):
+    onnx.write(tmp_path / "model.onnx", classifier)
+    formats.compare("onnx", tmp_path / "model.onnx", classifier, photos[0][:4])
+    other = keras.models.clone_model(classifier)
+    with pytest.raises(
+        InputError, match=r"model.onnx \(scores\) differs from tiny by 0\.\d+ in a score, expected at mo"
+    ):
+        formats.compare("onnx", tmp_path / "model.onnx", other, photos[0][:4])

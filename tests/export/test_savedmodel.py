@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfmap import pixels
 from tfmap.errors import InputError
 from tfmap.export import representative, savedmodel
 from tfmap.source import Split
@@ -72,3 +73,16 @@ def test_other_classes_than_outputs(tmp_path, classifier):
     with pytest.raises(InputError, match="^export: the model has 6 outputs but classes has 2 names."):
         savedmodel.write(tmp_path / "saved_model", classifier, classes=("a", "b"))
     assert not (tmp_path / "saved_model").exists()
+
+
+def test_a_picture_that_exif_turns_is_not_turned(loaded, encoded):
+    """A limit that the module's docstring states: the graph holds TensorFlow's decoders."""
+    upright, turned, exif = io.BytesIO(), io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(io.BytesIO(encoded[0][1]))
+    image.save(upright, "jpeg")
+    image.save(turned, "jpeg", exif=exif)
+    assert pixels.read(turned.getvalue()).shape == pixels.read(upright.getvalue()).transpose(1, 0, 2).shape
+    data = tf.constant([upright.getvalue(), turned.getvalue()])
+    scores = loaded.signatures["serving_default"](image_bytes=data)["scores"].numpy()
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)

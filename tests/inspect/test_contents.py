@@ -66,6 +66,12 @@ def test_tensors_are_those_of_the_interpreter(lite_files):
     assert {tensor["channels"] for tensor in kernels} >= {16, 32}
 
 
+def test_an_open_size_is_told(reference, lite_files):
+    (image,) = contents.read(reference / "dilated_conv.tflite")["inputs"]
+    assert (image["shape"], image["shape_signature"]) == ([1, 1, 1, 3], [-1, -1, -1, 3])
+    assert "shape_signature" not in contents.read(lite_files["float32"])["inputs"][0]
+
+
 def test_signatures_name_arguments_and_results(lite_files):
     (signature,) = contents.read(lite_files["float32"])["signatures"]
     assert list(signature["inputs"]) == ["image"]

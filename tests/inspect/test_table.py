@@ -21,6 +21,12 @@ def test_every_layer_has_a_line(capsys, lite_files):
     assert all(len(line) <= 110 for line in lines[4 : 8 + len(found["ops"])] if "sha256" not in line)
 
 
+def test_an_open_size_is_a_question_mark(capsys, reference):
+    lines = printed(capsys, reference / "dilated_conv.tflite").splitlines()
+    assert any(line.startswith("input ") and "?x?x?x3" in line for line in lines)
+    assert any("CONV_2D" in line and "?x?x?x" in line for line in lines)
+
+
 def test_metadata_labels_and_what_tfmap_adds(capsys, lite_files):
     about = metadata.Metadata(
         tuple("abcdef"), name="[b]Trash[/b]", license="MIT", translations={"de": tuple("uvwxyz")},

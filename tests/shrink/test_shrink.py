@@ -44,6 +44,20 @@ def test_the_best_way_is_published_and_every_point_can_be_made_again(trained, ca
     assert flatbuffer.read(again.file("model.tflite")).format == "int8"
 
 
+def test_further_formats_are_published_and_old_ones_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfmap.shrink.plot.draw", lambda result, path: path.write_bytes(b"png"))
+    run, best = Run(tmp_path), tmp_path / "shrink" / "int8"
+    for path in (best / "saved_model" / "new", tmp_path / "saved_model" / "old", tmp_path / "handoff" / "old"):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    for path in (best / "model.tflite", best / "model.onnx", tmp_path / "inference.keras", tmp_path / "golden.npz"):
+        path.write_text("")
+    search.publish(run, {"name": "int8"}, {})
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {"shrink", "shrink.json", "shrink.png", "saved_model", "model.onnx", "model.tflite"}
+    assert [path.name for path in run.file("saved_model").iterdir()] == ["new"]
+
+
 @pytest.mark.slow
 def test_a_way_is_measured_once_and_again_when_something_changes(trained, monkeypatch):
     options = {"budget": 100, "rungs": ["int8"]}
@@ -72,6 +86,23 @@ def test_a_stopped_search_goes_on(trained, monkeypatch):
     assert len(shrink.shrink(trained.path, budget=100, rungs=["int8", "prune50"])["points"]) == 2
 
 
+def test_a_way_that_cannot_be_done_does_not_end_the_search(trained, monkeypatch, capsys):
+    def refuse(run, config, rung, budget):
+        if rung.name != "int8":
+            raise InputError(f"compress: no {rung.name} here")
+        return measure(run, config, rung, budget)
+
+    measure = search._measured
+    monkeypatch.setattr(search, "_measured", refuse)
+    found = shrink.shrink(trained.path, budget=100, rungs=["prune50", "int8", "channels50"])
+    assert (found["best"], len(found["points"])) == ("int8", 1)
+    assert found["refused"] == {"prune50": "compress: no prune50 here", "channels50": "compress: no channels50 here"}
+    assert "channels50: cannot be done here. compress: no channels50 here" in capsys.readouterr().out
+    assert trained.has("model.tflite")
+    with pytest.raises(InputError, match=r"no way can be done with this model\. prune50: compress: no prune50 here"):
+        shrink.shrink(trained.path, budget=100, rungs=["prune50"])
+
+
 def test_over_budget_nothing_is_published(trained, capsys, monkeypatch):
     monkeypatch.setattr(search, "_numbers", lambda measured: {**numbers(measured), "passed": False, "drop_points": 3.0})
     code, said = call(capsys, trained.path, "shrink.rungs=[int8]", "shrink.budget=0.5")
@@ -96,7 +127,8 @@ def test_the_command_prints_every_way(trained, capsys):
     ("options", "text"),
     [
         ({"budget": -1.0}, "shrink.budget must be 0 or more points of the task's metric, received -1.0."),
-        ({"rungs": ["int9"]}, "shrink.rungs: unknown way 'int9'. Known: int8, "),
+        ({"rungs": ["int9"]}, "shrink.rungs: unknown way 'int9' to int8. Known: int8, "),
+        ({"rungs": ["qat"], "target": "int4"}, "unknown way 'qat' to int4. Known: int4, low_bits, "),
         ({"rungs": []}, "shrink.rungs is empty. Known: int8, "),
         ({"optimise": "speed"}, "optimise must be size | latency | budget"),
     ],
@@ -105,6 +137,13 @@ def test_settings_that_cannot_be(trained, options, text):
     with pytest.raises(InputError) as error:
         shrink.shrink(trained.path, **options)
     assert text in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_search_for_int4(trained, capsys):
+    code, _ = call(capsys, trained.path, "shrink.target=int4", "shrink.rungs=[int4, low_bits]", "shrink.budget=100")
+    assert code == 0
+    assert flatbuffer.read(trained.file("model.tflite")).format == "int4"
 
 
 def test_a_run_without_a_model(trained):
@@ -128,5 +167,5 @@ def test_which_ways_are_worth_a_try():
 
 
 def test_the_ladder_is_read_without_tensorflow():
-    assert all(rung.settings or rung.name == "int8" for rung in ladder.RUNGS)
+    assert all(rung.settings or rung.name == "int8" for rungs in ladder.LADDERS.values() for rung in rungs)
     assert "tfmap.shrink.ladder" in sys.modules

@@ -21,9 +21,16 @@ def test_the_same_answer_to_everything_is_found():
 
 
 def test_a_score_that_is_no_number_is_found():
-    broken = ROWS.copy()
-    broken[1, 0] = np.nan
-    assert answers.findings(ROWS, broken) == ["1 of 3 answers hold a score that is no number."]
+    spoilt = ROWS.copy()
+    spoilt[1, 0] = np.nan
+    text = "1 of 3 answers hold a score that is no number; such scores are counted as 0."
+    assert answers.broken(spoilt) == [text]
+    assert answers.broken(ROWS) == []
+
+
+def test_a_number_and_none_are_as_far_apart_as_can_be():
+    ours, theirs = np.float32([[0.5, np.nan, np.inf, np.nan]]), np.float32([[0.25, 0.5, np.nan, 0.0]])
+    np.testing.assert_array_equal(answers.gaps(ours, theirs), [[0.25, 1, 0, 1]])
 
 
 def test_a_model_that_hardly_tells_its_pictures_apart_may_round_to_one_answer():

@@ -96,3 +96,29 @@ def test_the_op_that_gives_boxes_may_give_them_as_floats():
     boxes = tensor("boxes", "float32", scale=())
     ops = (("CONV_2D", (), False), ("TFLite_Detection_PostProcess", (), True))
     assert integers.findings(chain(*ops, end=boxes)) == []
+
+
+def test_floats_between_the_border_and_the_integers_are_no_fault():
+    """int16x8: bytes -> floats -> int16, and back."""
+    byte, floats, inner = tensor("in", "uint8"), tensor("floats", "float32", scale=()), tensor("inner", "int16")
+    to, back, end = tensor("to", "int16"), tensor("back", "float32", scale=()), tensor("out", "float32", scale=())
+    ops = (
+        Op("CAST", (byte,), (floats,)),
+        Op("QUANTIZE", (floats,), (inner,)),
+        Op("CONV_2D", (inner,), (to,)),
+        Op("DEQUANTIZE", (to,), (back,)),
+        Op("CAST", (back,), (end,)),
+    )
+    assert integers.findings(Graph(ops, (byte,), (end,))) == []
+    # The same ops in the middle compute in floats for nothing.
+    more = (Op("RELU", (byte,), (to,)), Op("DEQUANTIZE", (to,), (back,)), Op("QUANTIZE", (back,), (inner,)))
+    (text,) = integers.findings(Graph((*more, Op("RELU", (inner,), (end,))), (byte,), (end,)))[:1]
+    assert text == "1 tensors inside the int16x8 file are floating point, at DEQUANTIZE, QUANTIZE."
+
+
+def test_a_file_that_was_ordered_in_integers_and_is_none():
+    graph = flatbuffer.read(REFERENCE / "dilated_conv.tflite")
+    text = "the file computes in floating point (float32 inside); it was ordered as int8."
+    assert integers.ordered(graph, "int8") == [text]
+    assert integers.ordered(graph, "float32") == integers.ordered(graph, None) == []
+    assert integers.ordered(chain(("CONV_2D", (), False), ("RELU", (), False)), "int8") == []

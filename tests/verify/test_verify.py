@@ -30,6 +30,12 @@ def forgetful(classifier):
     return model
 
 
+@pytest.fixture(scope="module")
+def labelled(trash_classes):
+    """file -> the file with its labels inside."""
+    return lambda file: metadata.attach(file, metadata.Metadata(labels=trash_classes))
+
+
 def test_a_faithful_file_passes(found):
     assert (found["passed"], found["failures"], found["examples"]) == (True, [], 48)
 
@@ -92,7 +98,7 @@ def test_a_better_file_passes(classifier, forgetful, lite_files, trash_split, tr
     assert found["metric"]["drop_points"] < -50
 
 
-def test_float_inside_an_int8_file_fails(photos, trash_split, trash_classes):
+def test_float_inside_an_int8_file_fails(photos, trash_split, trash_classes, labelled):
     # Exp has no integer kernel in TFLite's quantiser, so the converter leaves it in float between two casts.
     inputs = keras.Input((48, 48, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(6, 3)(keras.layers.Rescaling(1 / 255)(inputs)))
@@ -102,7 +108,7 @@ def test_float_inside_an_int8_file_fails(photos, trash_split, trash_classes):
 
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: convert._calibration(photos[0], 1)
-        file = converter.convert()
+        file = labelled(converter.convert())
     graph = flatbuffer.read(file)
     assert (graph.format, "SIN" in {op.name for op in graph.float_ops()}) == ("int8", True)
     known = {"classes": trash_classes, "budget": 100, "seconds": 0.02}
@@ -116,6 +122,38 @@ def test_labels_of_another_order_fail(classifier, lite_files, trash_split, trash
     wrong = metadata.attach(lite_files["float32"], metadata.Metadata(labels=trash_classes[::-1]))
     found = verify.verify(classifier, wrong, trash_split, classes=trash_classes, seconds=0.02)
     assert re.fullmatch(r"the file's labels \(trash, .*, \.\.\.\) are not the data's classes\.", *found["failures"])
+
+
+def test_a_file_without_metadata_is_for_reports_alone(classifier, trash_split, trash_classes):
+    file, known = convert.float32(classifier), {"classes": trash_classes, "seconds": 0.02}
+    text = "the file holds no metadata: an app that gets it does not know the labels."
+    assert verify.verify(classifier, file, trash_split, **known)["failures"] == [text]
+    found = verify.verify(classifier, file, trash_split, **known, mode="report")
+    assert (found["passed"], found["findings"]) == (True, [text])
+
+
+def test_a_float_file_in_the_place_of_an_int8_one(waiting, lite_files):
+    run, config = waiting
+    run.candidate().write_bytes("model.tflite", lite_files["float32"])
+    run.candidate().write_json("export.json", {"format": "int8"})
+    with pytest.raises(OverBudget, match=r"computes in floating point \(float32 inside\); it was ordered as int8\."):
+        verify.command(config, run)
+
+
+@pytest.mark.parametrize("mode", ["strict", "report"])
+def test_answers_that_are_no_numbers_fail_the_file(waiting, classifier, labelled, capsys, mode):
+    run, _ = waiting
+    model = keras.models.clone_model(classifier)
+    model.set_weights(classifier.get_weights())
+    model.layers[-1].bias.assign([np.nan] * 6)
+    run.candidate().write_bytes("model.tflite", labelled(convert.float32(model)))
+    run.write_text("config.yaml", "task: classification\ndatasets:\n  source: sample:trash\nverify:\n  seconds: 0.02\n")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main("verify", [str(run.path), f"verify.mode={mode}"])
+    assert stopped.value.code == 1
+    assert "answers hold a score that is no number; such scores are counted as 0." in capsys.readouterr().err
+    assert run.read_json("verify.json")["passed"] is False
+    assert run.file("model.tflite").read_bytes() == b"published before"
 
 
 def test_several_labels_a_picture(classifier, lite_files, trash_split, trash_classes):
@@ -240,11 +278,11 @@ def test_a_candidate_that_fails_stays_where_it_is(waiting, forgetful):
     assert run.read_json("verify.json")["passed"] is False
 
 
-def test_a_file_is_compared_with_the_model_that_it_was_made_from(waiting, stranger, photos):
+def test_a_file_is_compared_with_the_model_that_it_was_made_from(waiting, stranger, photos, labelled):
     """What compression changed is for the metric to judge; it is no damage to the file."""
     run, config = waiting
     stranger.save(run.path / "compressed.keras")
-    run.candidate().write_bytes("model.tflite", convert.int8(stranger, photos[0]))
+    run.candidate().write_bytes("model.tflite", labelled(convert.int8(stranger, photos[0])))
     verify.command(config, run)
     found = run.read_json("verify.json")
     assert (found["made_from"], found["against"], found["findings"]) == ("compressed.keras", "model.keras", [])

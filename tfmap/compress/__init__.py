@@ -105,7 +105,8 @@ def command(config: dict[str, Any], run: Run) -> None:
 
     start, history = time.monotonic(), []
     runtime.seed_everything(config["seed"])
-    model = keras.saving.load_model(run.need("model.keras"), compile=False)
+    with runtime.strategy().scope():
+        model = keras.saving.load_model(run.need("model.keras"), compile=False)
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     small = compress(
         model,

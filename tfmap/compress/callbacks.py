@@ -1,4 +1,4 @@
-"""What watches over a fine-tuning: the best epoch, a loss that is no number, the lines of progress."""
+"""What watches over a fine-tuning: the best epoch, weights and a loss that are no numbers, the lines of progress."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from rich.console import Console
@@ -42,6 +44,25 @@ class Best(tf_keras.callbacks.Callback):
         """Put them back."""
         if self.weights is not None:
             self.model.set_weights(self.weights)
+
+
+def check_finite(model: keras.Model, step: str) -> None:
+    """Raise where a step would read weights that are no numbers.
+
+    Args:
+        model: a Keras 3 model of one level.
+        step: of the recipe.
+
+    Raises:
+        InputError: a kernel, or the scale of a norm, holds NaN or inf; the text names its layer.
+    """
+    read = [(layer, weight) for layer in model.layers for weight in layer.weights]
+    for layer, weight in read:
+        if weight.name.endswith(("kernel", "gamma")) and not np.isfinite(np.asarray(weight)).all():
+            raise InputError(
+                f"compress: {step} reads the {weight.name} of layer {layer.name!r}, which holds NaN or inf. Expected "
+                "finite weights. Train the model anew at a lower learning rate, or take an earlier checkpoint."
+            )
 
 
 class StopIfNotFinite(tf_keras.callbacks.Callback):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfmap.compress import bridge, channels_choice, channels_scores
+from tfmap.compress.callbacks import check_finite
 from tfmap.compress.channels_groups import Groups, groups
 from tfmap.compress.channels_rebuild import flattened, shrunk
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
@@ -44,8 +45,8 @@ def channels(
         keras.Model: a new functional model with smaller layers of the same names; nested models are dissolved in it.
 
     Raises:
-        InputError: a setting out of range, a share that cannot be reached, a pattern that no layer matches, or a model
-            that cannot be bridged or whose graph cannot be read.
+        InputError: a setting out of range, a share that cannot be reached, a pattern that no layer matches, weights or
+            gradients that are no numbers, or a model that cannot be bridged or whose graph cannot be read.
 
     Source: Molchanov et al., 2019, and Liu et al., 2017, for the scores; Fang et al., 2023, for what belongs together.
     """
@@ -81,6 +82,7 @@ def without_channels(
     """
     _check(macs, score, multiple)
     flat = flattened(model)
+    check_finite(flat, "channels")
     found = groups(flat, keep)
     if not np.any(found.family >= 0):
         raise InputError(f"compress: channels finds none in model {model.name!r} that may go: nothing to take out.")

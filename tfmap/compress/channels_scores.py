@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfmap.compress.bridge_copies import in_float32
 from tfmap.compress.channels_choice import Cost
 from tfmap.compress.channels_groups import Groups
 from tfmap.compress.channels_notes import MAKES, READS, Axis
@@ -68,24 +69,41 @@ def taylor(model: keras.Model, groups: Groups, feed: Feed, *, multi_label: bool 
     """How much the loss would change without a group, to first order, per multiply-add that it costs.
 
     Removing a group is setting to zero what kernels read of it, so the change is the sum of weight times gradient over
-    the slices of those kernels; its square, averaged over pictures of the training split.
+    the slices of those kernels; its square, averaged over pictures of the training split. All is done in float32: a
+    float16 gradient, whose loss nobody has scaled, would be rounded to zero.
 
     Args:
-        model: a flat functional classifier: images, 0..255 -> probabilities (B, K).
+        model: a flat functional classifier of any precision: images, 0..255 -> probabilities (B, K).
         groups: its groups.
-        feed: batches.
+        feed: batches; pictures of weight 0 are not looked at.
         multi_label: sigmoid outputs rather than softmax.
 
     Returns:
         float (G,).
 
+    Raises:
+        InputError: a gradient is no number.
+
     Source: Molchanov et al., Importance Estimation for Neural Network Pruning, 2019, section 3.
     """
     axes = [axis for axis in groups.axes if axis.role == READS]
-    change = _change(model, axes, len(groups.family), multi_label)
-    batches = feed.train(0, 0, 1).unbatch().batch(_TOGETHER).take(_PICTURES // _TOGETHER)
-    squares = [np.square(change(batch["image"], batch["label"])) for batch in batches]
-    return np.mean(squares, axis=0) / np.maximum(Cost(model, groups).saved(), 1.0)
+    change = _change(in_float32(model), axes, len(groups.family), multi_label)
+    pictures = feed.train(0, 0, 1).unbatch().filter(lambda picture: picture["weight"] > 0)
+    batches = pictures.batch(_TOGETHER).take(_PICTURES // _TOGETHER)
+    changes = np.array([change(batch["image"], batch["label"]) for batch in batches])
+    _check_numbers(changes, model.name)
+    return np.mean(np.square(changes), axis=0) / np.maximum(Cost(model, groups).saved(), 1.0)
+
+
+def _check_numbers(changes: np.ndarray, name: str) -> None:
+    """Raise where one of (batches, G) is no number: it would rank nothing."""
+    wrong = np.count_nonzero(~np.isfinite(changes).all(axis=1))
+    if wrong:
+        raise InputError(
+            f"compress: channels(score='taylor') finds gradients of model {name!r} that are no numbers on {wrong} of "
+            f"{len(changes)} batches of training pictures. Expected finite ones: check the model's outputs and the "
+            "pictures, or take score='l1', which looks at neither."
+        )
 
 
 def _change(model: keras.Model, axes: list[Axis], number: int, multi_label: bool) -> Callable[[Any, Any], np.ndarray]:

@@ -10,7 +10,6 @@ whose table of codes spans several kernels, a sixth more than values for all of 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -19,11 +18,10 @@ import numpy as np
 import tf_keras
 from keras import ops
 
-from tfmap.compress import rounding
+from tfmap.compress import patterns, rounding
 from tfmap.compress.finetune import Feed, FineTuning
-from tfmap.compress.low_bits import alive
 from tfmap.compress.ties import largest_of, scale_axes
-from tfmap.errors import InputError, did_you_mean
+from tfmap.errors import InputError
 
 L = tf_keras.layers
 # Depthwise kernels hold few weights and each counts. Transposed ones have their output channels elsewhere.
@@ -58,7 +56,8 @@ def cluster(
         keras.Model: a new ordinary Keras 3 model.
 
     Raises:
-        InputError: clusters out of range, a pattern that no layer matches, or a model that cannot be bridged.
+        InputError: clusters out of range, a pattern that no layer matches, no layer to cluster, or a model that cannot
+            be bridged.
 
     Source: Han et al., Deep Compression, 2016, section 3; Arthur and Vassilvitskii, k-means++, 2007.
     """
@@ -67,9 +66,14 @@ def cluster(
     how = how or FineTuning()
 
     def plan(legacy: tf_keras.Model) -> dict[str, Any]:
-        kernels = {name: legacy.get_layer(name).kernel for name in chosen(legacy, keep)}
-        values = magnitudes([kernel.numpy() for kernel in kernels.values()], clusters, seed=how.seed)
-        return {name: partial(shared, values=values, alive=alive(kernel)) for name, kernel in kernels.items()}
+        names = chosen(legacy, keep)
+        if not names:
+            raise InputError(
+                f"compress: cluster finds no kernel to share values in {model.name!r}: the first convolution and the "
+                "last dense layer are kept unless told otherwise. Set keep=[], or leave cluster out."
+            )
+        kernels = [legacy.get_layer(name).kernel.numpy() for name in names]
+        return dict.fromkeys(names, partial(shared, values=magnitudes(kernels, clusters, seed=how.seed)))
 
     return rounding.fine_tuned(model, feed, how, "cluster", plan)
 
@@ -87,12 +91,8 @@ def chosen(legacy: tf_keras.Model, keep: tuple[str, ...] | None) -> list[str]:
         denses = [name for name in names if type(legacy.get_layer(name)) is L.Dense]
         keep = (*convolutions[:1], *denses[-1:])
     for pattern in keep:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise InputError(
-                f"compress: no layer that can be clustered matches {pattern!r}. Layers: {', '.join(names) or 'none'}."
-                f"{did_you_mean(pattern, names)}"
-            )
-    return [name for name in names if not any(fnmatchcase(name, pattern) for pattern in keep)]
+        patterns.check(pattern, names, "that can be clustered")
+    return [name for name in names if not patterns.among(name, keep)]
 
 
 def magnitudes(kernels: Iterable[np.ndarray], clusters: int, *, seed: int = 0) -> np.ndarray:
@@ -112,28 +112,34 @@ def magnitudes(kernels: Iterable[np.ndarray], clusters: int, *, seed: int = 0) -
     count = (clusters - 1) // 2 if some.size < every.size else clusters // 2
     rng = np.random.default_rng(seed)
     some = rng.choice(some, min(_SAMPLE, some.size), replace=False)
-    levels = kmeans(some, count - 1, rng) if len(np.unique(some)) > count else some
-    return (np.unique(np.append(np.maximum(np.round(levels * _INTEGERS), 1), _INTEGERS)) / _INTEGERS).astype("float32")
+    steps = np.append(np.maximum(np.round(_below(some, count - 1, rng) * _INTEGERS), 1), _INTEGERS)
+    return (np.unique(steps) / _INTEGERS).astype("float32")
 
 
-def shared(kernel: Any, values: np.ndarray, alive: Any = 1.0) -> Any:
-    """The nearest kernel whose weights share a few magnitudes.
+def _below(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """The magnitudes besides 1, at most so many."""
+    if not count:
+        return units[:0]
+    return kmeans(units, count, rng) if len(np.unique(units)) > count + 1 else units
+
+
+def shared(kernel: Any, values: np.ndarray) -> Any:
+    """The nearest kernel whose weights share a few magnitudes; zeros stay zeros.
 
     Args:
         kernel: float32 (..., output channels).
         values: what `magnitudes` gave.
-        alive: 0 for weights that are zero and stay it, else 1; the kernel's shape, or one for all.
 
     Returns:
         float32, the kernel's shape.
     """
-    kernel = kernel * alive
     size = ops.abs(kernel)
     largest = ops.max(size, axis=scale_axes(len(kernel.shape)), keepdims=True)
-    unit = ops.reshape(size / ops.maximum(largest, 1e-12), (-1,))
-    place = ops.searchsorted((values[1:] + values[:-1]) / 2, unit)
-    nearest = ops.reshape(ops.take(ops.convert_to_tensor(values), place), kernel.shape)
-    return nearest * ops.sign(kernel) * largest * alive
+    unit = size / ops.maximum(largest, 1e-12)
+    nearest = ops.full_like(unit, values[0])
+    for low, high in zip(values[:-1], values[1:], strict=True):
+        nearest = ops.where(unit > (low + high) / 2, high, nearest)
+    return nearest * ops.sign(kernel) * largest
 
 
 def kmeans(values: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

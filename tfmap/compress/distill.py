@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from tfmap.compress import students
-from tfmap.compress.bridge_copies import clone_of
+from tfmap.compress.bridge_copies import clone_of, in_float32
 from tfmap.compress.finetune import Feed, FineTuning
 from tfmap.errors import InputError, did_you_mean
 
@@ -27,9 +27,11 @@ def distill(
 ) -> keras.Model:
     """Train a student on the labels, on its teacher's opinions and, where asked for, on what its layers look at.
 
+    Both are trained in float32, whatever their precision: Keras' Distiller wants them alike.
+
     Args:
         model: the student, a Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
-        feed: batches.
+        feed: batches; a picture of weight 0 counts for nothing.
         teacher: a Keras 3 classifier of the same inputs and classes; none given takes that of `how`, in a recipe the
             uncompressed model.
         temperature: softens both opinions, at least 1: what the teacher thinks of the wrong classes begins to count.
@@ -40,7 +42,7 @@ def distill(
         how: the fine-tuning; its teacher_weight does not count here.
 
     Returns:
-        keras.Model: a new model; the student is left as it is.
+        keras.Model: a new model in the student's precision; the student is left as it is.
 
     Raises:
         InputError: no teacher or one of other inputs or classes, a setting out of range, a layer that is not there or
@@ -55,15 +57,29 @@ def distill(
     losses: list[Any] = [SoftLabels(temperature, multi_label=how.multi_label)]
     for ours, theirs in (features or {}).items():
         _check_maps(_map_shape(model, ours, "student"), _map_shape(teacher, theirs, "teacher"))
-        layers = {"student_layer_name": ours, "teacher_layer_name": theirs}
-        losses.append(keras.distillation.FeatureDistillation(attention_distance, **layers))
+        losses.append(Attention(ours, theirs))
     weights = [1.0] + [float(feature_weight)] * (len(losses) - 1)
-    # Copies: Keras' Distiller freezes its teacher and trains its student in place.
-    distiller = keras.distillation.Distiller(
-        clone_of(teacher), clone_of(model), losses, weights, student_loss_weight=float(label_weight)
+    # In float32 itself: under mixed_float16 Keras would wrap the optimizer, and its count of skipped steps with it.
+    distiller = students.Distiller(
+        _plain_copy(teacher), _plain_copy(model), losses, weights, float(label_weight), dtype="float32"
     )
     students.fit(distiller, feed, how)
-    return distiller.student
+    return _in_precision_of(model, distiller.student)
+
+
+def _plain_copy(model: keras.Model) -> keras.Model:
+    """A copy in float32: Keras' Distiller freezes its teacher and trains its student in place."""
+    plain = in_float32(model)
+    return clone_of(model) if plain is model else plain
+
+
+def _in_precision_of(model: keras.Model, trained: keras.Model) -> keras.Model:
+    """The trained copy of a model; one in the model's precision, if that is not float32."""
+    if in_float32(model) is model:
+        return trained
+    home = clone_of(model)
+    home.set_weights(trained.get_weights())
+    return home
 
 
 class SoftLabels(keras.distillation.DistillationLoss):
@@ -88,9 +104,14 @@ class SoftLabels(keras.distillation.DistillationLoss):
             student_outputs: probabilities (B, K).
             kwargs: of other losses.
         """
+        return ops.mean(self.each(teacher_outputs, student_outputs))
+
+    def each(self, teacher_outputs: Any, student_outputs: Any) -> Any:
+        """The loss of every example, float32 (B,); arguments as in `compute_loss`."""
         said, given = (self._softened(ops.cast(x, "float32")) for x in (student_outputs, teacher_outputs))
         divergence = ops.sum(given * (ops.log(given) - ops.log(said)), axis=-1)
-        return ops.mean(divergence) * self.temperature**2
+        divergence = ops.mean(divergence, axis=-1) if self.multi_label else divergence
+        return divergence * self.temperature**2
 
     def _softened(self, probabilities: Any) -> Any:
         """(B, K), or (B, K, 2) of each class and its contrary."""
@@ -98,6 +119,22 @@ class SoftLabels(keras.distillation.DistillationLoss):
         if self.multi_label:
             p = ops.stack([p, ops.clip(1.0 - probabilities, 1e-7, 1.0)], axis=-1)
         return ops.clip(ops.softmax(ops.log(p) / self.temperature, axis=-1), 1e-7, 1.0)
+
+
+class Attention(keras.distillation.DistillationLoss):
+    """Distance of what two layers look at.
+
+    Args:
+        student_layer: its name.
+        teacher_layer: its name.
+    """
+
+    def __init__(self, student_layer: str, teacher_layer: str) -> None:
+        self.student_layer_name, self.teacher_layer_name = student_layer, teacher_layer
+
+    def each(self, teacher_outputs: Any, student_outputs: Any) -> Any:
+        """The distance of every example, float32 (B,); arguments as in `attention_distance`."""
+        return attention_distance(teacher_outputs, student_outputs)
 
 
 def attention_distance(teacher: Any, student: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import tensorflow as tf
 
@@ -49,23 +50,34 @@ class FixedRange(api.quantizers.MovingAverageQuantizer):
 class CalibratedRange(FixedRange):
     """A range that is read off a few batches, the mean of their extremes, and then stays.
 
-    tfmot's ranges start at -6..6 and move by 0.1% a step: a short training ends before they arrive.
-
-    Attributes:
-        share: of the next batch in the range; 0, as it is but for calibration, leaves it alone.
+    tfmot's ranges start at -6..6 and move by 0.1% a step: a short training ends before they arrive. A layer that is
+    called several times has one range; of each batch the extremes of all its calls count.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.share = 0.0
+        self._share = 0.0
+        self._batch: dict[Any, tuple] = {}
+
+    def listen(self, share: float) -> None:
+        """Say before a batch what share it has in the ranges; 0, as it is but for calibration, leaves them alone."""
+        self._share = share
+        self._batch.clear()
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
-        if training and self.share:
-            # Zero must be in the range: padding and ReLU mean exactly zero.
-            seen = tf.minimum(tf.reduce_min(inputs), 0.0), tf.maximum(tf.reduce_max(inputs), 1e-6)
-            for variable, value in zip((weights["min_var"], weights["max_var"]), seen, strict=True):
-                variable.assign_add(self.share * (value - variable))
+        if training and self._share:
+            self._learn(inputs, weights["min_var"], weights["max_var"])
         return super().__call__(inputs, training, weights)
+
+    def _learn(self, inputs: tf.Tensor, low: tf.Variable, high: tf.Variable) -> None:
+        """Move a range from where it was before the batch towards the extremes of the batch's calls so far."""
+        # Zero must be in the range: padding and ReLU mean exactly zero.
+        start = (tf.identity(low), tf.identity(high), tf.constant(0.0), tf.constant(1e-6))
+        old_low, old_high, least, most = self._batch.get(low.ref(), start)
+        least, most = tf.minimum(tf.reduce_min(inputs), least), tf.maximum(tf.reduce_max(inputs), most)
+        self._batch[low.ref()] = old_low, old_high, least, most
+        low.assign(old_low + self._share * (least - old_low))
+        high.assign(old_high + self._share * (most - old_high))
 
 
 class KernelQuantizer(api.quantizers.LastValueQuantizer):
@@ -109,11 +121,37 @@ class KernelQuantizer(api.quantizers.LastValueQuantizer):
         return {}
 
 
-class FixedKernel(KernelQuantizer):
-    """A range that is known and stays."""
+class Encodings:
+    """Numbers for the ones of carriers: no two uses in a graph have the same, as long as there are at most 100."""
+
+    def __init__(self) -> None:
+        self._uses: WeakKeyDictionary = WeakKeyDictionary()
+
+    def next(self) -> int:
+        """127, 126 ... 28, in each graph anew, so that a model always becomes the same file."""
+        graph = tf.compat.v1.get_default_graph()
+        number = self._uses.get(graph, 0)
+        self._uses[graph] = number + 1
+        return 127 - number % 100
+
+
+class Ones(KernelQuantizer):
+    """Ones that stay, stored as 127, 126 ... with a scale to match: as another number at every use.
+
+    The converter folds a norm into the scale of its carrier's kernel in place, and takes equal constants for one: with
+    127 everywhere, each carrier would get the product of all norms (seen in ResNet50V2, TensorFlow 2.21). A carrier
+    that is called several times is used several times.
+    """
+
+    def __init__(self, order: tuple[int, ...] | None, encodings: Encodings) -> None:
+        super().__init__(order)
+        self._encodings = encodings
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
-        return super().__call__(inputs, False, weights)
+        kernel = self._ordered(inputs)
+        reach = tf.fill(kernel.shape[-1:], 127 / self._encodings.next())
+        rounding = tf.quantization.fake_quant_with_min_max_vars_per_channel
+        return self._ordered(rounding(kernel, -reach, reach, num_bits=8, narrow_range=True))
 
     def measure(self, kernel: tf.Variable, weights: dict) -> None:
-        """Nothing: it stays."""
+        """Nothing: the range is not stored."""

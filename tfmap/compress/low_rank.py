@@ -8,9 +8,14 @@ from typing import Any
 import keras
 
 from tfmap.compress import bridge
+from tfmap.compress.bridge_copies import copy_of
+from tfmap.compress.callbacks import check_finite
+from tfmap.compress.channels_rebuild import flattened
 from tfmap.compress.factors import Factors, factor, of
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.errors import InputError
+
+_ENERGY = 0.9
 
 
 def low_rank(
@@ -35,16 +40,24 @@ def low_rank(
         how: the fine-tuning.
 
     Returns:
-        keras.Model: a new functional model; the last of the new layers has the old one's name.
+        keras.Model: a new functional model; the last of the new layers has the old one's name. Nested models are
+            dissolved in it.
 
     Raises:
-        InputError: energy or size out of range, both given, or a size that no rank reaches.
+        InputError: energy or size out of range, both given, a size that no rank reaches, no layer that is worth
+            splitting, weights that are no numbers, or a model that cannot be bridged or whose graph cannot be read.
 
     Source: Denton et al., Exploiting Linear Structure Within Convolutional Networks, 2014; Kim et al., Compression of
         Deep Convolutional Neural Networks for Fast and Low Power Mobile Applications (Tucker-2), 2016.
     """
     how = how or FineTuning()
-    smaller = split(model, plan(model, energy=energy, size=size))
+    ranks = plan(model, energy=energy, size=size)
+    if not ranks:
+        raise InputError(
+            f"compress: low_rank finds no layer in {model.name!r} that has fewer multiply-adds once it is split. "
+            f"Ask for less than energy={_ENERGY if energy is None else energy}, or leave low_rank out."
+        )
+    smaller = split(model, ranks)
     legacy = bridge.to_tf_keras(smaller)
     fine_tune(legacy, feed, how, keep_from=-1, step="low_rank")
     return bridge.brought_home(legacy, smaller)
@@ -59,18 +72,30 @@ def plan(model: keras.Model, *, energy: float | None = None, size: float | None 
         size: as in `low_rank`.
 
     Returns:
-        name of a layer -> (rank,), or (rank of the inputs, rank of the outputs) of a spatial convolution.
+        name of a layer -> (rank,), or (rank of the inputs, rank of the outputs) of a spatial convolution. Names are
+        those of the flattened model, where a second layer called conv is conv__2.
+
+    Raises:
+        InputError: as `low_rank`, but that there may be no layer to split.
     """
     for name, value in (("energy", energy), ("size", size)):
         if value is not None and not 0 < value < 1:
             raise InputError(f"compress: low_rank takes {name} in (0, 1), received {value!r}.")
     if energy is not None and size is not None:
         raise InputError(f"compress: low_rank takes energy or size, received both ({energy!r}, {size!r}).")
-    found = {layer.name: of(layer) for layer in _leaves(model)}
+    flat = _flat(model)
+    found = {layer.name: of(layer) for layer in flat.layers}
     factors = {name: each for name, each in found.items() if each is not None}
     if size is None:
-        return _ranks(factors, 0.9 if energy is None else energy)
-    return _fitting(factors, model.count_params(), size)
+        return _ranks(factors, _ENERGY if energy is None else energy)
+    return _fitting(factors, flat.count_params(), size)
+
+
+def _flat(model: keras.Model) -> keras.Model:
+    """The model in one level: every layer is seen, has a name of its own, and weights that have singular values."""
+    flat = flattened(model)
+    check_finite(flat, "low_rank")
+    return flat
 
 
 def _ranks(factors: Mapping[str, Factors], energy: float) -> dict[str, tuple[int, ...]]:
@@ -102,35 +127,32 @@ def split(model: keras.Model, ranks: Mapping[str, tuple[int, ...]]) -> keras.Mod
     Args:
         model: a functional or Sequential model.
         ranks: as `plan` returns them.
+
+    Returns:
+        keras.Model: functional, of one level.
+
+    Raises:
+        InputError: weights that are no numbers, or a model whose graph cannot be read.
     """
-    pairs: list[tuple[keras.Layer, keras.Layer]] = []
-    parts: dict[int, list[keras.Layer]] = {}
+    flat = _flat(model)
+    parts = {name: factor(flat.get_layer(name), rank) for name, rank in ranks.items()}
 
-    def clone(layer: keras.Layer) -> keras.Layer:
-        copy = type(layer).from_config(layer.get_config())
-        if layer.name in ranks and of(layer) is not None:
-            parts[id(copy)] = factor(layer, ranks[layer.name])
-        pairs.append((layer, copy))
-        return copy
-
-    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
-        if id(layer) not in parts:
-            return layer(*args, **kwargs)
-        outputs = args[0]
-        for part in parts[id(layer)]:
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        if operation.name not in parts:
+            return operation(*args, **kwargs)
+        outputs = args[0] if args else kwargs["inputs"]
+        for part in parts[operation.name]:
             outputs = part(outputs)
         return outputs
 
-    graph = model
-    if isinstance(model, keras.Sequential):
-        graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    smaller = keras.models.clone_model(graph, clone_function=clone, call_function=call, recursive=True)
-    for old, new in pairs:
-        if id(new) not in parts:
-            new.set_weights(old.get_weights())
+    smaller = keras.models.clone_model(flat, clone_function=copy_of, call_function=call)
+    for layer in flat.layers:
+        if layer.name not in parts:
+            _fill(smaller.get_layer(layer.name), layer)
     return smaller
 
 
-def _leaves(model: keras.Model) -> list[keras.Layer]:
-    layers = model._flatten_layers(include_self=False, recursive=True)
-    return [layer for layer in layers if not isinstance(layer, keras.Model)]
+def _fill(copy: keras.Layer, layer: keras.Layer) -> None:
+    copy.set_weights(layer.get_weights())
+    if hasattr(copy, "finalize_state"):  # a Normalization computes with constants made of its weights
+        copy.finalize_state()

@@ -59,7 +59,7 @@ def _is_norm(layer: Any) -> bool:
     inner = bare(layer)
     if type(inner) is not L.BatchNormalization or len(layer.inbound_nodes) != 1:
         return False
-    return list(inner.axis) == [len(layer.input_shape) - 1]
+    return list(inner.axis) == [len(layer.inbound_nodes[0].input_shapes) - 1]
 
 
 def _has_bias(layer: Any) -> bool:

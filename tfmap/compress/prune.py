@@ -68,6 +68,11 @@ def prune(
     how = how or FineTuning()
     legacy = bridge.to_tf_keras(model)
     shares = plan(legacy, sparsity, keep, scope=scope, block=block)
+    if not shares and any(sparsity.values() if isinstance(sparsity, Mapping) else [sparsity]):
+        raise InputError(
+            f"compress: prune finds no kernel to prune in {model.name!r}: the first convolution and the last dense "
+            "layer are kept unless told otherwise. Set keep=[], or leave prune out."
+        )
     wrapped = _wrap(legacy, shares, lambda share: _schedule(schedule, share, feed.steps * how.epochs), tuple(block))
     # Sparse enough after the ramp; epochs are whole, so the first one counted is the next.
     keep_from = min(how.epochs - 1, int(np.ceil(_RAMP * how.epochs))) if schedule == "polynomial" else 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tfmap.compress.walk import bare
 
 L = tf_keras.layers
 _CALIBRATION = 256  # pictures that the ranges are read off
+_LOOKED_AT = 8 * _CALIBRATION  # pictures that they are chosen from, as far as an epoch has them
 _MEANS = 64  # pictures that the means of channels are compared on; their activations live at once
 
 
@@ -73,14 +75,39 @@ def _brought_home(legacy: tf_keras.Model, model: keras.Model, pictures: tf.Tenso
 
 
 def _pictures(feed: Feed) -> list[tf.Tensor]:
-    """Training pictures without augmentation, as the network will see pictures at inference."""
-    count, batches = 0, []
+    """Training pictures without augmentation, as the network will see pictures at inference.
+
+    A rare class may be the one that reaches the ends of a range, so each has as many pictures as the first batches of
+    an epoch allow; what could not be read (weight 0) is left out.
+
+    Returns:
+        float32 (B, H, W, C) each, B as the feed has it: classes in turn.
+    """
+    kept: dict[bytes, list[np.ndarray]] = {}
+    size = seen = 0
     for batch in itertools.islice(feed.train(0, 0, 1), feed.steps):
-        batches.append(tf.cast(batch["image"], tf.float32))
-        count += len(batch["image"])
-        if count >= _CALIBRATION:
+        images, labels, weights = (np.asarray(batch[key]) for key in ("image", "label", "weight"))
+        for image, label in zip(images[weights > 0], labels[weights > 0], strict=True):
+            kept.setdefault(label.tobytes(), []).append(image.copy())  # a view would hold the whole batch
+        _thin(kept)
+        size, seen = size or min(len(images), _CALIBRATION), seen + len(images)
+        if seen >= _LOOKED_AT:
             break
-    return batches
+    return _in_turn(kept, size)
+
+
+def _thin(kept: dict[bytes, list[np.ndarray]]) -> None:
+    """Drop the latest pictures of the largest classes until there are no more than are used."""
+    while sum(map(len, kept.values())) > _CALIBRATION:
+        max(kept.values(), key=len).pop()
+
+
+def _in_turn(kept: dict[bytes, list[np.ndarray]], size: int) -> list[tf.Tensor]:
+    """Batches of one picture of each class after the other. A rest would count as much as a whole batch: it goes."""
+    rounds = itertools.zip_longest(*kept.values())
+    images = [image for images in rounds for image in images if image is not None]
+    ends = range(size, len(images) + 1, size) or [len(images)]
+    return [tf.cast(np.stack(images[max(end - size, 0) : end]), tf.float32) for end in ends]
 
 
 def _freeze_norms(legacy: tf_keras.Model) -> None:
@@ -156,28 +183,37 @@ def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.C
     Args:
         legacy: what `to_tf_keras` returns; it is used up.
     """
+    legacy = quantizers.apart(legacy)
     api, scheme = tfmot().quantization.keras, quantizers.default_scheme()
-    registry = scheme.get_quantize_registry()
-    folded = {norm for norm, carrier in _norms(legacy).items() if carrier}
     constants = {layer.name: _depthwise(layer) for layer in legacy.layers if _is_affine(layer)}
+    known = {name for name in constants if _reads_pictures(legacy.get_layer(name))}
+    carriers = {layer.name for layer in legacy.layers if quantizers.is_carrier(layer)}
+    with api.quantize_scope({**SCOPE, **quantizers.scope()}):
+        annotated = tf_keras.models.clone_model(legacy, clone_function=_annotation(legacy, constants, scheme))
+        for layer, values in constants.values():
+            layer.set_weights(values)
+        result = api.quantize_apply(annotated, scheme)
+    fixed = {name: _reach(*values) if name in known else None for name, (_, values) in constants.items()}
+    return result, quantizers.refine(result, fixed, carriers)
+
+
+def _annotation(legacy: tf_keras.Model, constants: Mapping[str, tuple], scheme: Any) -> Callable[[Any], Any]:
+    """layer -> the layer, or what stands in its place, in tfmot's note of how to quantise it."""
+    registry, note = scheme.get_quantize_registry(), tfmot().quantization.keras.quantize_annotate_layer
+    folded = {name for name, carried in _norms(legacy).items() if carried}
+    silent = quantizers.silent(legacy)
 
     def annotate(layer: tf_keras.layers.Layer) -> Any:
         layer = constants.get(layer.name, (layer,))[0]
         if isinstance(layer, L.InputLayer) or _gives_several(layer):
             return layer
         if layer.name in folded:
-            return api.quantize_annotate_layer(layer)
-        return api.quantize_annotate_layer(layer, quantizers.config_of(layer, registry))
+            return note(layer)
+        if layer.name in silent:
+            return note(layer, quantizers.kernel_only(layer))
+        return note(layer, quantizers.config_of(layer, registry))
 
-    scope = {**SCOPE, **quantizers.scope()}
-    with api.quantize_scope(scope):
-        annotated = tf_keras.models.clone_model(legacy, clone_function=annotate)
-        for layer, values in constants.values():
-            layer.set_weights(values)
-        result = api.quantize_apply(annotated, scheme)
-    fixed = {name: _reach(*values) for name, (_, values) in constants.items()}
-    ranges = quantizers.refine(result, fixed, [layer.name for layer in legacy.layers if not layer.trainable])
-    return result, ranges
+    return annotate
 
 
 class _MeasureKernels(tf_keras.callbacks.Callback):
@@ -194,20 +230,34 @@ class _MeasureKernels(tf_keras.callbacks.Callback):
 
 def lonely_norms(legacy: tf_keras.Model) -> set[str]:
     """Batch norms of pictures that no convolution carries: alone, they are float multiplications in the file."""
-    return {
-        name for name, carrier in _norms(legacy).items() if not carrier and len(legacy.get_layer(name).input_shape) == 4
-    }
+    norms = _norms(legacy)
+    return {name for name, carried in norms.items() if not carried and _ranks(legacy.get_layer(name)) == {4}}
 
 
 def _norms(legacy: tf_keras.Model) -> dict[str, bool]:
-    """Batch norm -> whether it follows a convolution or dense layer that nothing else reads: tfmot folds those."""
-    norms = {}
-    for layer in legacy.layers:
-        if type(layer) is L.BatchNormalization:
-            before = layer.inbound_nodes[0].inbound_layers
-            carries = type(before) in (L.Conv2D, L.DepthwiseConv2D, L.Dense) and len(before.outbound_nodes) == 1
-            norms[layer.name] = carries
-    return norms
+    """Batch norm -> whether tfmot folds it into the convolution or dense layer in front of it."""
+    return {layer.name: _is_folded(layer) for layer in legacy.layers if type(layer) is L.BatchNormalization}
+
+
+def _is_folded(norm: tf_keras.layers.Layer) -> bool:
+    """Whether tfmot folds it into the kernel in front of it: one without activation, and both are used once.
+
+    The converter folds in place: a kernel that three maps share it would multiply three times.
+    """
+    before = norm.inbound_nodes[0].inbound_layers
+    if type(before) not in (L.Conv2D, L.DepthwiseConv2D, L.Dense) or not quantizers.is_linear(before):
+        return False
+    return len(norm.inbound_nodes) == len(before.inbound_nodes) == len(before.outbound_nodes) == 1
+
+
+def _ranks(layer: tf_keras.layers.Layer) -> set[int]:
+    """Of the tensor that it reads, at every call: a layer shared by maps of several sizes has no `input_shape`."""
+    return {len(node.input_shapes) for node in layer.inbound_nodes}
+
+
+def _reads_pictures(layer: tf_keras.layers.Layer) -> bool:
+    """Whether it reads the input of the model, values 0..255, at every call."""
+    return all(isinstance(node.inbound_layers, L.InputLayer) for node in layer.inbound_nodes)
 
 
 def _gives_several(layer: tf_keras.layers.Layer) -> bool:
@@ -217,7 +267,7 @@ def _gives_several(layer: tf_keras.layers.Layer) -> bool:
 
 def _is_affine(layer: tf_keras.layers.Layer) -> bool:
     """A Rescaling of a picture by a factor and an offset: two int8 ops with two roundings, unless it is one."""
-    if not isinstance(layer, L.Rescaling) or len(layer.input_shape) != 4:
+    if not isinstance(layer, L.Rescaling) or _ranks(layer) != {4}:
         return False
     return bool(np.any(np.asarray(layer.scale) != 1) and np.any(np.asarray(layer.offset) != 0))
 
@@ -234,7 +284,7 @@ def _reach(kernel: np.ndarray, offset: np.ndarray) -> tuple[float, float]:
 
 def _depthwise(layer: tf_keras.layers.Layer) -> tuple[tf_keras.layers.Layer, list[np.ndarray]]:
     """The same map as a 1x1 depthwise convolution, and its weights."""
-    channels = layer.input_shape[-1]
+    channels = layer.inbound_nodes[0].input_shapes[-1]
     scale, offset = (np.broadcast_to(np.asarray(value, np.float32), channels) for value in (layer.scale, layer.offset))
     twin = L.DepthwiseConv2D(1, name=layer.name, trainable=False)
     return twin, [scale.reshape(1, 1, channels, 1), np.array(offset)]

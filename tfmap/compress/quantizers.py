@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfmap.compress import fake_quantizers
+from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
 from tfmap.compress.walk import bare, called, walk
 
@@ -18,6 +19,9 @@ _PICTURE = (0.0, 255.0)
 _NOTHING = (0.0, 0.0)  # a range that has not seen a batch
 # Activations that tfmot knows how to quantise.
 _ACTIVATIONS = ("linear", "relu", "relu6", "softmax", "sigmoid", "tanh", "swish", "gelu")
+# What the file fuses a ReLU into, or folds a norm into -> its kernel.
+_KERNELS = {L.Conv2D: "kernel", L.DepthwiseConv2D: "depthwise_kernel"}
+_FUSED_RELUS = (None, 6)  # highest values that a fused op knows
 _DROPOUT = (L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D)
 
 
@@ -37,6 +41,109 @@ def config_of(layer: tf_keras.layers.Layer, registry: Any) -> Any:
     return None if registry.supports(layer) and not unknown else fake_quantizers.OutputOnly()
 
 
+def kernel_only(layer: tf_keras.layers.Layer) -> Any:
+    """How to quantise a layer of `silent`: its kernel, if it has one, not what it gives.
+
+    Args:
+        layer: a bridged layer.
+    """
+    attributes = [_KERNELS[type(layer)]] if type(layer) in _KERNELS else []
+    registry = _tfmot("quantization.keras.default_8bit.default_8bit_quantize_registry")
+    return registry.Default8BitQuantizeConfig(attributes, [], False)
+
+
+def silent(legacy: tf_keras.Model) -> set[str]:
+    """Names of shared layers that the file fuses with what reads them; tfmot sees to those that are used once.
+
+    A range of their own would keep the two ops apart, and spend half its steps on what a ReLU cuts off.
+
+    Args:
+        legacy: a bridged model, its norms behind their carriers.
+    """
+    shared = [layer for layer in legacy.layers if len(layer.inbound_nodes) > 1]
+    return {layer.name for layer in shared if layer.name not in legacy.output_names and _is_fused(layer)}
+
+
+def is_carrier(layer: tf_keras.layers.Layer) -> bool:
+    """Whether it is a depthwise convolution of ones that the bridge puts in front of a norm."""
+    return type(layer) is L.DepthwiseConv2D and not layer.trainable
+
+
+def is_linear(layer: tf_keras.layers.Layer) -> bool:
+    """Whether it has no activation."""
+    return getattr(layer, "activation", tf_keras.activations.linear) is tf_keras.activations.linear
+
+
+def _is_fused(layer: tf_keras.layers.Layer) -> bool:
+    """Whether all that reads it becomes one op with it: the norm of a carrier, the ReLU of a norm or a kernel."""
+    if is_carrier(layer):
+        return True
+    before = [node.inbound_layers for node in layer.inbound_nodes]
+    carried = type(layer) is L.BatchNormalization and all(map(is_carrier, before))
+    if not carried and not (type(layer) in _KERNELS and is_linear(layer)):
+        return False
+    readers = [node.outbound_layer for node in layer.outbound_nodes]
+    return bool(readers) and all(map(_is_relu, readers))
+
+
+def _is_relu(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a file fuses it into what it reads."""
+    if type(layer) is L.ReLU:
+        return layer.max_value in _FUSED_RELUS and not layer.negative_slope and not layer.threshold
+    return type(layer) is L.Activation and layer.activation is tf_keras.activations.relu
+
+
+def apart(legacy: tf_keras.Model) -> tf_keras.Model:
+    """A bridged model in which every call of a layer without weights is a layer, with a range of its own.
+
+    A ReLU for a whole network would have one range for it, and tfmot fuses nothing that is called twice.
+
+    Args:
+        legacy: a bridged model; where no such layer is called twice it is what comes back.
+    """
+    shared = {layer.name for layer in legacy.layers if len(layer.inbound_nodes) > 1 and not layer.weights}
+    if not shared:
+        return legacy
+    legacy.use_legacy_config = True  # as tfmot reads it
+    config = legacy.get_config()
+    config["layers"] = [call for layer in config["layers"] for call in _calls(layer, shared)]
+    config["output_layers"] = _renamed(config["output_layers"], shared)
+    with tf_keras.utils.custom_object_scope(SCOPE):
+        result = tf_keras.Model.from_config(config)
+    for layer in result.layers:
+        if layer.weights:
+            layer.set_weights(legacy.get_layer(layer.name).get_weights())
+    return result
+
+
+def _calls(layer: dict, shared: Collection[str]) -> list[dict]:
+    """The config of a layer; of a shared one that of each call: the first keeps the name."""
+    nodes = _renamed(layer["inbound_nodes"], shared)
+    if layer["name"] not in shared:
+        return [{**layer, "inbound_nodes": nodes}]
+    names = [_call_name(layer["name"], number) for number in range(len(nodes))]
+    return [
+        {**layer, "name": name, "config": {**layer["config"], "name": name}, "inbound_nodes": [node]}
+        for name, node in zip(names, nodes, strict=True)
+    ]
+
+
+def _renamed(nodes: Any, shared: Collection[str]) -> Any:
+    """References in a config, [name, number of the call, number of the tensor ...], to the layers of `_calls`."""
+    if isinstance(nodes, dict):
+        return {key: _renamed(value, shared) for key, value in nodes.items()}
+    if not isinstance(nodes, list | tuple):
+        return nodes
+    values = [_renamed(value, shared) for value in nodes]
+    if len(values) > 2 and isinstance(values[0], str) and values[0] in shared:
+        values[:2] = [_call_name(values[0], values[1]), 0]
+    return type(nodes)(values)
+
+
+def _call_name(name: str, number: int) -> str:
+    return f"{name}__call_{number}" if number else name
+
+
 def scope() -> dict[str, type]:
     """The names under which tfmot finds our classes, and one of its own that it forgets."""
     registry = _tfmot("quantization.keras.default_8bit.default_8bit_quantize_registry")
@@ -45,7 +152,7 @@ def scope() -> dict[str, type]:
 
 
 def refine(
-    model: tf_keras.Model, fixed: Mapping[str, tuple[float, float]], carriers: Sequence[str]
+    model: tf_keras.Model, fixed: Mapping[str, tuple[float, float] | None], carriers: Collection[str]
 ) -> fake_quantizers.CalibratedRange:
     """Replace what tfmot's quantisers do badly in a short training.
 
@@ -54,18 +161,19 @@ def refine(
 
     Args:
         model: what tfmot's quantize_apply returned.
-        fixed: name of a constant layer, such as the scale of the pictures -> the range of its output.
+        fixed: name of a constant layer, such as the scale of the pictures -> the range of its output, None where that
+            has to be calibrated.
         carriers: names of the depthwise convolutions of ones.
 
     Returns:
         what all ranges of activations listen to.
     """
-    ranges = fake_quantizers.CalibratedRange()
+    ranges, encodings = fake_quantizers.CalibratedRange(), fake_quantizers.Encodings()
     for layer in model.layers:
         name = bare(layer).name
         _refine_kernel(layer)
         if name in carriers:
-            _distinct(layer, carriers.index(name))
+            _hold_ones(layer, encodings)
         if name in fixed or name in carriers:
             _freeze(layer)  # last, as tf_keras lists every variable that is assigned as one to train
         known = fixed.get(name)
@@ -96,9 +204,9 @@ def calibrate(model: tf_keras.Model, ranges: fake_quantizers.CalibratedRange, ba
         return called(layer, args, kwargs, training=not isinstance(bare(layer), _DROPOUT))
 
     for number, images in enumerate(batches, 1):
-        ranges.share = 1 / number
+        ranges.listen(1 / number)
         walk(model, images, learn)
-    ranges.share = 0.0
+    ranges.listen(0.0)
 
 
 def kernels(model: tf_keras.Model) -> list[tf.Variable]:
@@ -156,16 +264,10 @@ def _quantizer(layer: tf_keras.layers.Layer, kernel: tf.Variable) -> fake_quanti
     return fake_quantizers.KernelQuantizer()
 
 
-def _distinct(carrier: Any, number: int) -> None:
-    """Store the ones of this carrier as 127 - number, with a scale to match.
-
-    The converter folds a norm into the scale of its carrier's kernel in place, and takes equal constants for one: with
-    127 everywhere, each carrier would get the product of all norms (seen in ResNet50V2, TensorFlow 2.21).
-    """
+def _hold_ones(carrier: Any, encodings: fake_quantizers.Encodings) -> None:
+    """Give a carrier the quantiser that tells its uses apart."""
     ((kernel, quantizer, variables),) = carrier._weight_vars
-    reach = 127 / (127 - number % 100)
-    _assign(variables, tf.fill(variables["min_var"].shape, -reach), tf.fill(variables["min_var"].shape, reach))
-    carrier._weight_vars = [(kernel, fake_quantizers.FixedKernel(quantizer.order), variables)]
+    carrier._weight_vars = [(kernel, fake_quantizers.Ones(quantizer.order, encodings), variables)]
 
 
 def _assign(variables: dict[str, tf.Variable] | None, low: Any, high: Any) -> None:

@@ -20,6 +20,11 @@ STEPS: dict[str, tuple[str, ...]] = {
     "low_bits": ("bits", *_TRAINING),
     "qat": _TRAINING,
 }
+# steps of which one would undo the other
+EXCLUDE = {
+    ("low_bits", "qat"): "One is for files of format int4, the other for int8.",
+    ("cluster", "low_bits"): "low_bits leaves each channel 15 values by itself.",
+}
 # type of an argument, where it has one
 TYPES: dict[str, tuple[type, ...]] = {
     "energy": (int, float),
@@ -70,8 +75,9 @@ def parse(recipe: str) -> tuple[Step, ...]:
         raise _error("a step stands twice", recipe, "Expected each step once.")
     if "qat" in names[:-1]:
         raise _error("qat must be the last step", recipe, "What comes behind it would undo its rounding.")
-    if {"low_bits", "qat"} <= set(names):
-        raise _error("low_bits and qat exclude each other", recipe, "One is for files of format int4, one for int8.")
+    for pair, why in EXCLUDE.items():
+        if set(pair) <= set(names):
+            raise _error(f"{' and '.join(pair)} exclude each other", recipe, why)
     right = [name for name in STEPS if name in names]
     if names != right:
         raise _error("a step would undo one before it", recipe, f"Expected the order {'|'.join(right)}.")

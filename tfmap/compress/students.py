@@ -7,14 +7,59 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 from tfmap.compress import bridge
 from tfmap.compress.callbacks import Progress, careful, counter, culprit, trouble
 from tfmap.compress.finetune import Feed, FineTuning, example_of, examples
 from tfmap.errors import InputError
 
+_END = "final_output"  # Keras' key of a model's outputs among those of its layers
 
-def fit(distiller: keras.distillation.Distiller, feed: Feed, how: FineTuning) -> None:
+
+class Distiller(keras.distillation.Distiller):
+    """Keras' Distiller, in whose own loss the weights of examples are unused (Keras 3.15).
+
+    Its losses have a method `each` besides: (teacher's, student's outputs) -> (B,).
+    """
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Weighted losses of labels and of opinions, summed up and divided by the size of the batch.
+
+        Args:
+            x: float32 (B, H, W, C).
+            y: float32 (B, K).
+            y_pred: probabilities (B, K) of the student.
+            sample_weight: float32 (B,); an example of weight 0 counts for nothing. None weighs all alike.
+            training: whether the student's norms and dropouts behave as in training.
+        """
+        weight = 1.0 if sample_weight is None else sample_weight
+        labels = ops.mean(weight * self._student_loss(y, y_pred))
+        opinions = ops.mean(weight * self._opinions(x, y_pred, training))
+        total = self.student_loss_weight * labels + (1 - self.student_loss_weight) * opinions
+        self.student_loss_tracker.update_state(labels)
+        self.distillation_loss_tracker.update_state(opinions)
+        self.total_loss_tracker.update_state(total)
+        return total / tf.distribute.get_strategy().num_replicas_in_sync  # whose gradients are added
+
+    def _opinions(self, x: Any, y_pred: Any, training: bool) -> Any:
+        """How far the student is from its teacher, by all losses together, (B,)."""
+        if self.student_loss_weight == 1:  # nobody asks the teacher
+            return ops.zeros_like(y_pred[:, 0])
+        theirs, ours = self._extract_all_teacher_features(x), {}
+        if self._student_feature_extractor is not None:
+            ours = self._student_feature_extractor(x, training=training)
+        ours = {**ours, _END: y_pred}
+        pairs = zip(self.distillation_losses, self.distillation_loss_weights, strict=True)
+        return sum(
+            weight * loss.each(theirs[loss.teacher_layer_name or _END], ours[loss.student_layer_name or _END])
+            for loss, weight in pairs
+        )
+
+
+def fit(distiller: Distiller, feed: Feed, how: FineTuning) -> None:
     """Train the student and leave the weights of its best epoch in it.
 
     Args:
@@ -23,7 +68,8 @@ def fit(distiller: keras.distillation.Distiller, feed: Feed, how: FineTuning) ->
         how: epochs, rate, augmentation; the teacher is the distiller's.
 
     Raises:
-        InputError: the loss is no number any more; the text names the layer where the numbers end.
+        InputError: the loss is no number any more; the text names the layer where the numbers end, where the student
+            can be bridged.
     """
     classes, validation = distiller.student.output_shape[-1], feed.val()
     _compile(distiller, how, steps=feed.steps * how.epochs)
@@ -44,12 +90,14 @@ def fit(distiller: keras.distillation.Distiller, feed: Feed, how: FineTuning) ->
     )
 
 
-def _compile(distiller: keras.distillation.Distiller, how: FineTuning, *, steps: int) -> None:
+def _compile(distiller: Distiller, how: FineTuning, *, steps: int) -> None:
     warmup = max(1, steps // 10)
     rate = keras.optimizers.schedules.CosineDecay(
         how.learning_rate / 100, max(1, steps - warmup), warmup_target=how.learning_rate, warmup_steps=warmup
     )
-    loss = keras.losses.BinaryCrossentropy() if how.multi_label else keras.losses.CategoricalCrossentropy()
+    loss = (keras.losses.BinaryCrossentropy if how.multi_label else keras.losses.CategoricalCrossentropy)(
+        reduction="none"
+    )
     accuracy = keras.metrics.BinaryAccuracy if how.multi_label else keras.metrics.CategoricalAccuracy
     distiller.compile(CarefulAdam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
 
@@ -76,12 +124,19 @@ class _StopIfNotFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         what = trouble((logs or {}).get("loss", 0.0), self.model.optimizer)
         if what:
-            images = next(iter(self.feed.train(0, 0, 1)))["image"]
-            where = culprit(bridge.to_tf_keras(self.model.student), tf.cast(images, tf.float32))
             raise InputError(
-                f"compress: distill: {what} at batch {batch + 1}; {where}. "
+                f"compress: distill: {what} at batch {batch + 1}; {self._where()}. "
                 "Lower compress.learning_rate, and check that the teacher's outputs are finite."
             )
+
+    def _where(self) -> str:
+        """The layer at fault, in words; the search goes through a copy in Keras 2, which not every student has."""
+        try:
+            legacy = bridge.to_tf_keras(self.model.student)
+        except InputError:
+            return "which layer began cannot be told of a student that cannot be carried to Keras 2"
+        images = next(iter(self.feed.train(0, 0, 1)))["image"]
+        return culprit(legacy, tf.cast(images, tf.float32))
 
 
 class _Told(keras.callbacks.Callback):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import keras
+    import numpy as np
 
     from tfmap.export.order import Order
     from tfmap.runs import Run
@@ -102,7 +103,8 @@ def tflite(
 
     Raises:
         InputError: a combination that no engine makes, an integer format without training examples, another number of
-            classes than outputs, a model with several inputs or without fixed sizes.
+            classes than outputs, a model with several inputs or without fixed sizes, an op that the engine cannot
+            translate or, in an integer format, leaves in float.
     """
     from tfmap.export import confidence, findings, metadata
     from tfmap.export.order import Order
@@ -120,7 +122,7 @@ def tflite(
         shared = {"classes": classes, "task": task, "format": format}
         found["calibration"] = confidence.fitted(converted, val, **shared, precision=threshold_precision)
     told = findings.told(order, found)
-    told["about"] = _origin(task, digest, several=split is not None and split.labels.ndim == 2) | told["about"]
+    told["about"] = _origin(task, digest, several=_has_several(split, val)) | told["about"]
     about = metadata.Metadata(
         labels=tuple(classes),
         name=name or getattr(model, "name", "classifier"),
@@ -143,6 +145,11 @@ def _origin(task: str, digest: str, *, several: bool) -> dict[str, Any]:
     if digest:
         origin["data"] = f"sha256:{digest}"
     return {**origin, "multi_label": True} if several else origin
+
+
+def _has_several(*splits: Split | None) -> bool:
+    """Whether a picture may have several labels, as any of the splits says."""
+    return any(split is not None and split.labels.ndim == 2 for split in splits)
 
 
 def _check(which: str, also: Sequence[str], threshold_precision: float | None, val: Split | None) -> None:
@@ -180,8 +187,9 @@ def _made(
 
 
 def _ready(model: bytes, order: Order) -> bytes:
-    """The bytes of a quantised file, if they are what was asked for."""
+    """The bytes of a quantised file, if they are what was asked for and compute in integers."""
     from tfmap import flatbuffer
+    from tfmap.export import floats
 
     if order.format != "int8" or order.engine != "auto" or order.keep_float:
         raise InputError(
@@ -196,7 +204,7 @@ def _ready(model: bytes, order: Order) -> bytes:
             f"export: the quantised file takes {found[0]} and gives {found[1]}, received input_type="
             f"{order.ends[0]!r} and output_type={order.ends[1]!r}."
         )
-    return model
+    return floats.strict(model, engine="quantisation-aware training", instead="export.which=compressed")
 
 
 def _some(classes: Sequence[str]) -> str:
@@ -206,7 +214,8 @@ def _some(classes: Sequence[str]) -> str:
 def command(config: dict[str, Any], run: Run) -> None:
     """Write a run's .tflite file and what goes with it into its candidate folder; verify publishes them.
 
-    That is model.tflite, export.json, labels.txt, golden.npz and what export.also asks for.
+    That is export.json, labels.txt, golden.npz, what export.also asks for and, last, model.tflite: a candidate without
+    it is none, so one that was stopped half-way is not published.
 
     Args:
         config: sections -> keyword arguments, and task, seed.
@@ -214,7 +223,8 @@ def command(config: dict[str, Any], run: Run) -> None:
 
     Raises:
         FileNotFoundError: the model is not there.
-        InputError: as `tflite`, or the data has no training split.
+        InputError: as `tflite`, the data has no training split, or a further format cannot be written or answers
+            otherwise than the model.
     """
     from tfmap import datasets
     from tfmap.export import findings, formats, golden
@@ -223,6 +233,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     options = dict(config["export"])
     Order(**{key: options[key] for key in Order.__dataclass_fields__ if key in options})  # before anything is loaded
     also = options.pop("also", ())
+    formats.check(also)
     path = _chosen(run, options.pop("which", "auto"), options.get("format", "int8"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"], "digest": source.digest}
@@ -232,17 +243,28 @@ def command(config: dict[str, Any], run: Run) -> None:
     vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
     candidate = run.candidate()
     shutil.rmtree(candidate.path, ignore_errors=True)  # what an earlier export left there
-    candidate.write_bytes("model.tflite", data)
     candidate.write_json("export.json", {"model": path.name, **found})
     candidate.write_text("labels.txt", "\n".join(source.classes) + "\n")
     golden.write(candidate.file("golden.npz"), vectors)
+    about = {"classes": source.classes, "task": config["task"]}
+    written = _further(also, _keras(run, path), candidate, vectors["images"], about) if also else []
+    candidate.write_bytes("model.tflite", data)
     _say(f"{path.name} -> {candidate.file('model.tflite')}: {len(data):,} bytes, {options.get('format', 'int8')}")
-    for line in findings.notes(found):
+    for line in [*findings.notes(found), *(f"{path.name} -> {one}" for one in written)]:
         _say(line)
-    for name in also:
-        written = formats.write(name, _keras(run, path), candidate, classes=source.classes, task=config["task"])
-        _say(f"{path.name} -> {written}")
     _say(f"To publish it: python -m tfmap.verify {run.path}")
+
+
+def _further(
+    also: Sequence[str], model: keras.Model, candidate: Run, pictures: np.ndarray, about: dict[str, Any]
+) -> list[Path]:
+    """Write the further formats; each must answer to the golden pictures as the model does."""
+    from tfmap.export import formats
+
+    written = {name: formats.write(name, model, candidate, **about) for name in also}
+    for name, path in written.items():
+        formats.compare(name, path, model, pictures)
+    return list(written.values())
 
 
 def _chosen(run: Run, which: str, format: str) -> Path:

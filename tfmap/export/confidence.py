@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from tfmap import calibrate
+from tfmap import calibrate, flatbuffer
 from tfmap.export import representative
-from tfmap.export.order import INTEGER_ENDS
+from tfmap.graph import Graph
 from tfmap.litert import LiteModel
 from tfmap.progress import bar
 from tfmap.source import Split
 
-STEP = 1 / 256  # of a score in a file of 8-bit activations, whatever the dtype of its output
-
 
 def fitted(
-    file: bytes, split: Split, *, classes: Sequence[str], task: str, format: str, precision: float | None
+    file: bytes, split: Split, *, classes: Sequence[str], task: str, precision: float | None, format: str = ""
 ) -> dict[str, Any]:
     """Run validation pictures through a file and calibrate its scores.
 
@@ -27,8 +25,8 @@ def fitted(
         split: examples that training has not seen.
         classes: the K class names.
         task: which task prepares the pictures.
-        format: of the file.
         precision: what thresholds have to reach; None for the best F1.
+        format: of the file; not read, since the step of its scores stands in the file.
 
     Returns:
         dict: see `tfmap.calibrate.calibrate`.
@@ -48,5 +46,16 @@ def fitted(
         np.array(truths),
         classes=classes,
         precision=precision,
-        step=STEP if format in INTEGER_ENDS else 0.0,
+        step=step(flatbuffer.read(file)),
     )
+
+
+def step(graph: Graph) -> float:
+    """How far apart the scores of a file are, such as 1/256; 0 where it computes them in floats.
+
+    Floats behind a DEQUANTIZE op lie as far apart as the integers before it.
+    """
+    output = graph.outputs[0]
+    writers = [op for op in graph.ops if op.name == "DEQUANTIZE" and any(one is output for one in op.outputs)]
+    rounded = writers[0].inputs[0] if writers else output
+    return rounded.scale[0] if len(rounded.scale) == 1 else 0.0

@@ -2,11 +2,15 @@
 
 All of them take a Keras 3 model whose input is a picture with pixel values 0..255. The batch size of the file is fixed
 unless it is 0: task libraries and GPU delegates on phones refuse an open one.
+
+All of them raise InputError for a model that the converter cannot translate, the integer formats also for one of which
+it leaves an op in float that nobody asked to keep.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator
@@ -15,11 +19,14 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from tfmap.errors import InputError
 from tfmap.export import floats, rescaling
 
 OUTPUT = "probabilities"
+LINE = 200  # characters of a reason that the converter gives
 
 
 def float32(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
@@ -78,16 +85,16 @@ def int8(
         keep: names of tensors whose ops stay in float32, as `tfmap.export.floats` gives them.
 
     Raises:
-        InputError: no pictures.
+        InputError: no pictures, or an op that is not kept has no integer kernel.
     """
     types = [getattr(tf, name) for name in (input_type, output_type or input_type)]
     # The converter quantises a float input itself.
     with _calibrating(model, pictures, batch_size, "float32") as converter:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if keep:
-            return _selective(converter, types, keep)
-        converter.inference_input_type, converter.inference_output_type = types
-        return converter.convert()
+        if not keep:
+            converter.inference_input_type, converter.inference_output_type = types
+        file = _selective(converter, types, keep) if keep else converter.convert()
+        return floats.strict(file, keep, engine="converter")
 
 
 def int16x8(model: keras.Model, pictures: np.ndarray, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
@@ -117,8 +124,6 @@ def _calibrating(
 
 def _selective(converter: tf.lite.TFLiteConverter, types: list[tf.DType], keep: Collection[str]) -> bytes:
     """Calibrate, then quantise all but the ops that give these tensors; the converter itself does all or none."""
-    from tensorflow.lite.python.convert import mlir_quantize
-
     converter._experimental_calibrate_only = True
     return mlir_quantize(
         converter.convert(),
@@ -226,7 +231,37 @@ def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
         with silent(tf.get_logger()):  # "Assets written to" a folder that is gone in a moment
             archive.write_out(folder, verbose=False)
-        yield tf.lite.TFLiteConverter.from_saved_model(folder)
+        with _refusing(model.name):
+            yield tf.lite.TFLiteConverter.from_saved_model(folder)
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Turn what stops the converter into an error of ours.
+
+    Args:
+        name: of the model.
+
+    Raises:
+        InputError: a ConverterError, or the RuntimeError or ValueError of a step around it, such as calibration.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"export: TensorFlow's converter cannot make a .tflite file of {name}: {_reason(error)}. An op without a "
+            "kernel in LiteRT has to be replaced in the model; if export.format=float32 works, only this format fails, "
+            "and another one may do."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line that says what is wrong, without the places in the graph that MLIR writes before it."""
+    lines = str(error).split("\n")
+    told = next((line for line in lines if "error: " in line), next(filter(str.strip, lines), "no reason given"))
+    return re.sub(r"^.*?error: (loc\(.*\): )?", "", told).strip(" .")[:LINE]
 
 
 @contextmanager

@@ -68,13 +68,22 @@ def corrected(
     """
     if not hasattr(model, "_nodes_by_depth"):
         return model
-    copy = type(model).from_config(model.get_config())
-    copy.set_weights(model.get_weights())
+    copy = _copied(model)
     batch = tf.constant(pictures[:PICTURES], tf.float32)
     streams = _Streams(rounding, set(floats))
     # Two streams through one graph: the first half of a batch as it is, the second rounded as in the file.
     streams.walk(copy, tf.concat([batch, batch], axis=0))
     streams.apply()
+    return copy
+
+
+def _copied(model: keras.Model) -> keras.Model:
+    """The same model anew, its weights copied; a Normalization computes with constants made of them."""
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    for layer in copy._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
     return copy
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfmap import flatbuffer, litert
 from tfmap.errors import InputError, did_you_mean
-from tfmap.graph import Graph, Op
+from tfmap.graph import FLOATS, Graph, Op
 
 PICTURES = 32  # enough for a steady order of the layers; both files run once on each
 BORDER = ("QUANTIZE", "DEQUANTIZE", "CAST")  # what changes a number's form and computes nothing
@@ -142,8 +142,8 @@ def words(tensor: str) -> set[str]:
 def unexpected(graph: Graph, keep: Collection[str] = ()) -> list[str]:
     """Names of the float tensors of an integer file that nothing explains.
 
-    Explained are those that only QUANTIZE, DEQUANTIZE and CAST touch, the form of the file's ends, and those that the
-    ops read and write which are kept in float.
+    Explained are those that only QUANTIZE, DEQUANTIZE and CAST touch, such as the ends of a file whose caller wants
+    floats there, and those that the ops read and write which are kept in float.
 
     Args:
         graph: of the file.
@@ -152,11 +152,17 @@ def unexpected(graph: Graph, keep: Collection[str] = ()) -> list[str]:
     kept = [op for op in graph.ops if any(tensor.name in keep for tensor in op.outputs)]
     explained = {id(tensor) for op in kept for tensor in (*op.inputs, *op.outputs)}
     busy = {id(tensor) for op in graph.ops if op.name not in BORDER for tensor in (*op.inputs, *op.outputs)}
-    return [tensor.name for tensor in graph.float_tensors() if id(tensor) in busy - explained]
+    return [tensor.name for tensor in graph.tensors if tensor.dtype in FLOATS and id(tensor) in busy - explained]
 
 
-def strict(file: bytes, keep: Collection[str] = (), *, engine: str) -> bytes:
+def strict(file: bytes, keep: Collection[str] = (), *, engine: str, instead: str = "the other export.engine") -> bytes:
     """The file, if it computes in integers but for what is kept.
+
+    Args:
+        file: an integer file.
+        keep: names of the tensors that the kept ops give, as `chosen` has them.
+        engine: what made the file, for the error text.
+        instead: what the error text says to choose.
 
     Raises:
         InputError: the engine has left something else in float.
@@ -164,7 +170,7 @@ def strict(file: bytes, keep: Collection[str] = (), *, engine: str) -> bytes:
     left = unexpected(flatbuffer.read(file), keep)
     if left:
         raise InputError(
-            f"export: {engine} leaves ops of this model in float, at {', '.join(left[:3])}. Choose the other "
-            "export.engine, or export.format=float16 or dynamic."
+            f"export: {engine} leaves ops of this model in float, at {', '.join(left[:3])}. Choose {instead}, "
+            "or export.format=float16 or dynamic."
         )
     return file

@@ -38,7 +38,7 @@ def write(path: str | Path, model: keras.Model) -> None:
 
 
 def _converted(model: keras.Model) -> bytes:
-    tf2onnx = _tf2onnx()
+    tf2onnx = installed()
     signature = [tf.TensorSpec((None, *convert.input_shape(model)), tf.uint8, "image")]
 
     @tf.function(input_signature=signature, autograph=False)
@@ -54,7 +54,12 @@ def _converted(model: keras.Model) -> bytes:
     return found.SerializeToString()
 
 
-def _tf2onnx() -> Any:
+def installed() -> Any:
+    """The module tf2onnx.
+
+    Raises:
+        InputError: it or ONNX Runtime, with which the file is compared, is not installed.
+    """
     try:
         import onnxruntime  # noqa: F401 (asked for here, so that minutes of work are not lost)
         import tf2onnx
@@ -65,15 +70,30 @@ def _tf2onnx() -> Any:
     return tf2onnx
 
 
-def _check(data: bytes, model: keras.Model) -> None:
+def answers(file: bytes | str | Path, pictures: np.ndarray) -> dict[str, np.ndarray]:
+    """What ONNX Runtime answers.
+
+    Args:
+        file: its bytes or its path.
+        pictures: uint8 (N, H, W, C).
+
+    Returns:
+        dict: "scores" float32 (N, K).
+    """
     import onnxruntime
 
-    pictures = np.random.default_rng(0).integers(0, 256, (2, *convert.input_shape(model)), np.uint8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+    file = file if isinstance(file, bytes) else str(file)
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    (scores,) = session.run(["scores"], {"image": pictures})
+    return {"scores": scores}
+
+
+def _check(data: bytes, model: keras.Model) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *convert.input_shape(model)), np.uint8)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        (found,) = session.run(["scores"], {"image": pictures})
+        found = answers(data, pictures)["scores"]
     except Exception as error:  # its error classes are made by its C++ binding
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"export.also: ONNX Runtime cannot run {model.name}: {reason}") from error

@@ -1,4 +1,10 @@
-"""SavedModel for a server: encoded pictures in, scores and labels out, decoded as training decoded them."""
+"""SavedModel for a server: encoded pictures in, scores and labels out.
+
+The graph holds TensorFlow's decoders. They give what training saw for plain pictures: JPEG and PNG of 8 bits, grey or
+RGB, upright and opaque. They apply no EXIF orientation (a phone's portrait stays on its side), drop transparency
+instead of laying it on white, and know no other formats. A server that gets such pictures has to make plain ones
+of them first.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfmap import tasks
@@ -18,8 +25,9 @@ from tfmap.runs import replacing_folder
 def write(path: str | Path, model: keras.Model, *, classes: Sequence[str], task: str = "classification") -> None:
     """Write a SavedModel with two signatures, whole or not at all.
 
-    serving_default: "image_bytes" string (B,), B at least 1, JPEG or PNG of any size -> "scores" float32 (B, K) and
-    "labels" string (B, K), the names in the order of the scores. pixels: "image" uint8 (B, H, W, C) -> "scores".
+    serving_default: "image_bytes" string (B,), B at least 1, JPEG or PNG of any size, upright (EXIF orientation is not
+    applied) and opaque -> "scores" float32 (B, K) and "labels" string (B, K), the names in the order of the scores.
+    pixels: "image" uint8 (B, H, W, C) -> "scores".
 
     Args:
         path: the folder.
@@ -52,3 +60,20 @@ def write(path: str | Path, model: keras.Model, *, classes: Sequence[str], task:
     archive.add_endpoint("pixels", pixels, [tf.TensorSpec((None, height, width, channels), tf.uint8, "image")])
     with replacing_folder(path) as folder, convert.silent(tf.get_logger()):
         archive.write_out(folder, verbose=False)
+
+
+def answers(path: str | Path, pictures: np.ndarray) -> dict[str, np.ndarray]:
+    """What the signatures of a SavedModel of `write` answer.
+
+    Args:
+        path: the folder.
+        pictures: uint8 (N, H, W, C), N at least 1, C 1 or 3.
+
+    Returns:
+        dict: "pixels" and "serving_default" (to the pictures as PNG) -> float32 (N, K).
+    """
+    loaded = tf.saved_model.load(str(path))  # its variables live as long as it does
+    encoded = tf.stack([tf.io.encode_png(picture) for picture in pictures])
+    found = {"pixels": loaded.signatures["pixels"](image=tf.constant(pictures))}
+    found["serving_default"] = loaded.signatures["serving_default"](image_bytes=encoded)
+    return {name: outputs["scores"].numpy() for name, outputs in found.items()}

@@ -18,11 +18,12 @@ def inspect(model: str | Path | bytes) -> dict[str, Any]:
     Returns:
         dict of plain values for JSON: "bytes", "gzip_bytes", "sha256"; "format" (as `Graph.format`), "description",
             "schema", "min_runtime" (version of the runtime, "" where it does not say); "inputs", "outputs" (tensors:
-            name, dtype, shape, scale, zero_point, channels where there is a scale for each, bytes); "signatures";
-            "ops" (name -> how many); "subgraphs" (name, tensors, ops with the bytes of the constants that each is the
-            first to use); "sizes" (bytes of constants, named buffers, packed files, and the rest); "metadata" (as
-            `flatc` writes it as JSON, or None); "labels" (locale, "" for the original -> names); "files" (packed file
-            -> bytes); "tfmap" (what tfmap.json says, or None).
+            name, dtype, shape, scale, zero_point, bytes; channels where there is a scale for each; shape_signature,
+            with -1 for an open size, where there is one); "signatures"; "ops" (name -> how many); "subgraphs" (name,
+            tensors, ops with the bytes of the constants that each is the first to use); "sizes" (bytes of constants,
+            named buffers, packed files, and the rest); "metadata" (as `flatc` writes it as JSON, or None); "labels"
+            (locale, "" for the original -> names); "files" (packed file -> bytes); "tfmap" (what tfmap.json says, or
+            None).
 
     Raises:
         FileNotFoundError: the file does not exist.

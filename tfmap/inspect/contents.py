@@ -63,6 +63,8 @@ def _graph(graph: Graph, seen: set[int]) -> dict[str, Any]:
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
     found = {**tensor.describe(), "bytes": tensor.nbytes}
+    if tensor.is_open:
+        found["shape_signature"] = list(tensor.shape_signature)
     return {**found, "channels": len(tensor.scale)} if len(tensor.scale) > 1 else found
 
 

@@ -48,7 +48,7 @@ def _tensors(found: Mapping[str, Any]) -> Table:
         for tensor in found[side]:
             scale = "" if tensor["scale"] is None else _number(tensor["scale"])
             zero = "" if tensor["zero_point"] is None else str(tensor["zero_point"])
-            table.add_row(side[:-1], escape(tensor["name"]), tensor["dtype"], _shape(tensor["shape"]), scale, zero)
+            table.add_row(side[:-1], escape(tensor["name"]), tensor["dtype"], _shape(tensor), scale, zero)
     return table
 
 
@@ -67,7 +67,7 @@ def _output(op: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Any]]) -> 
     if not op["outputs"]:
         return "", "", ""
     tensor = tensors[op["outputs"][0]]
-    return escape(_short(tensor["name"])), tensor["dtype"], _shape(tensor["shape"])
+    return escape(_short(tensor["name"])), tensor["dtype"], _shape(tensor)
 
 
 def _weight(size: int, total: int) -> tuple[str, str]:
@@ -112,8 +112,10 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:MANY]) + more
 
 
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "()"
+def _shape(tensor: Mapping[str, Any]) -> str:
+    """Such as 1x224x224x3, with ? where a size is open."""
+    sizes = tensor.get("shape_signature", tensor["shape"])
+    return "x".join("?" if size < 0 else str(size) for size in sizes) or "()"
 
 
 def _short(name: str) -> str:

@@ -1,6 +1,6 @@
 """A run's model -> the smallest, or fastest, file that keeps a stated accuracy. `python -m tfmap.shrink RUN`.
 
-Ways to an int8 file are tried from cheap to dear; each is the stages compress, export and verify in a folder of its
+Ways to an integer file are tried from cheap to dear; each is the stages compress, export and verify in a folder of its
 own, so that every point can be made again by the commands that are printed with it. It stands above verify, because
 it believes only what verify has measured.
 """
@@ -25,9 +25,10 @@ def shrink(
     config: dict | None = None,
     budget: float = 1.0,
     optimise: Literal["size", "latency", "budget"] = "size",
+    target: Literal["int8", "int4"] = "int8",
     rungs: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Try ways to an int8 file from cheap to dear, and publish the best that keeps the budget.
+    """Try ways to an integer file from cheap to dear, and publish the best that keeps the budget.
 
     A search that was stopped goes on when it is started again; a way that was measured before with the same model and
     the same settings is not measured again.
@@ -39,15 +40,17 @@ def shrink(
             validation split.
         optimise: what is best within the budget: size (bytes after gzip, which is what a store ships), latency (at one
             thread), or budget, which stops at the first way that keeps it.
+        target: int8, which everything runs, or int4, whose kernels take half the bytes and longer to compute with.
         rungs: names of the ways to try, in this order; default all of `tfmap.shrink.ladder`.
 
     Returns:
         dict: "points" (a dict per way: name, commands, settings, drop_points, metric, bytes, gzip_bytes, latency_ratio,
-        passed, front), "best" (name of the chosen one, None where no way keeps the budget), "optimise" and "budget".
+        passed, front), "best" (name of the chosen one, None where no way keeps the budget), "refused" (name -> why a
+        way cannot be done with this model), "optimise" and "budget".
 
     Raises:
         FileNotFoundError: the run folder or its model is not there.
-        InputError: an unknown way, or a negative budget.
+        InputError: an unknown way, a negative budget, or a model that no way can be done with.
     """
     from tfmap import config as configs
     from tfmap.runs import Run
@@ -57,15 +60,19 @@ def shrink(
     folder.need("model.keras")
     if budget < 0:
         raise InputError(f"shrink.budget must be 0 or more points of the task's metric, received {budget}.")
-    chosen = ladder.chosen(rungs)
+    chosen = ladder.chosen(rungs, target)
     base = config if config is not None else configs.read(folder.file("config.yaml"))
-    found = search.climb(folder, base, chosen, budget=budget, optimise=optimise)
+    found, refused = search.climb(folder, base, chosen, budget=budget, optimise=optimise)
+    if not found:
+        why = " ".join(f"{name}: {text}" for name, text in refused.items())
+        raise InputError(f"shrink: no way can be done with this model. {why}")
     best = points.best(found, optimise)
     result = {
         "optimise": optimise,
         "budget": budget,
         "best": best and best["name"],
         "points": points.with_front(found),
+        "refused": refused,
     }
     search.publish(folder, best, result)
     return result

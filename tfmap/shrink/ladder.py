@@ -44,19 +44,36 @@ RUNGS = (
 )
 
 
-def chosen(names: Sequence[str] | None) -> tuple[Rung, ...]:
+_INT4 = {"format": "int4"}
+LADDERS = {
+    "int8": RUNGS,
+    "int4": (
+        Rung("int4", export=_INT4, helps=("accuracy", "size", "latency")),
+        Rung("low_bits", "low_bits", _INT4, helps=("accuracy",)),
+        Rung("prune50_low_bits", "prune(0.5)|low_bits", _INT4, helps=("size",)),
+        Rung("channels50_low_bits", "channels(0.5)|low_bits", _INT4, helps=("size", "latency")),
+    ),
+}
+
+
+def chosen(names: Sequence[str] | None, target: str = "int8") -> tuple[Rung, ...]:
     """The rungs of these names, all of them for None.
+
+    Args:
+        names: of rungs.
+        target: which ladder, a key of LADDERS.
 
     Raises:
         InputError: an unknown name, or none at all.
     """
+    rungs = LADDERS[target]
     if names is None:
-        return RUNGS
-    known = {rung.name: rung for rung in RUNGS}
+        return rungs
+    known = {rung.name: rung for rung in rungs}
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known)
-            raise InputError(f"shrink.rungs: unknown way {name!r}. Known: {', '.join(known)}.{hint}")
+            raise InputError(f"shrink.rungs: unknown way {name!r} to {target}. Known: {', '.join(known)}.{hint}")
     if not names:
         raise InputError(f"shrink.rungs is empty. Known: {', '.join(known)}.")
     return tuple(known[name] for name in names)

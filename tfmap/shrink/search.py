@@ -14,26 +14,19 @@ from typing import Any
 
 import yaml
 
-from tfmap.errors import OverBudget
-from tfmap.runs import Run, replacing, replacing_folder
+import tfmap
+from tfmap.errors import InputError, OverBudget
+from tfmap.runs import BESIDE, Run, remove, replacing, replacing_folder
 from tfmap.shrink.ladder import Rung
 from tfmap.shrink.points import line
 
 # what a way leaves; the best one's go up into the run folder
-_PUBLISHED = (
-    "compressed.keras",
-    "compress.json",
-    "quantized.tflite",
-    "export.json",
-    "labels.txt",
-    "golden.npz",
-    "handoff",
-    "verify.json",
-    "model.tflite",
-)
+_PUBLISHED = ("compressed.keras", "compress.json", "quantized.tflite", *BESIDE, "verify.json", "model.tflite")
 
 
-def climb(run: Run, config: Mapping[str, Any], rungs: Sequence[Rung], *, budget: float, optimise: str) -> list[dict]:
+def climb(
+    run: Run, config: Mapping[str, Any], rungs: Sequence[Rung], *, budget: float, optimise: str
+) -> tuple[list[dict], dict[str, str]]:
     """Measure the ways that may still be better.
 
     Args:
@@ -44,16 +37,20 @@ def climb(run: Run, config: Mapping[str, Any], rungs: Sequence[Rung], *, budget:
         optimise: size, latency or budget.
 
     Returns:
-        list: a point per way that was measured.
+        a point per way that was measured; and name -> why, of those that this model or this data does not allow.
     """
     from rich.console import Console
 
-    console, found = Console(soft_wrap=True, highlight=False), []
+    console, found, refused = Console(soft_wrap=True, highlight=False), [], {}
     for number, rung in enumerate(_worth(rungs, found, optimise), start=1):
         console.rule(f"{rung.name}, {number} of at most {len(rungs)}")
-        found.append(_measured(run, config, rung, budget))
-        console.print(line(found[-1]))
-    return found
+        try:
+            found.append(_measured(run, config, rung, budget))
+            console.print(line(found[-1]))
+        except InputError as error:  # one way less; what the others gave is not lost for it
+            refused[rung.name] = str(error)
+            console.print(f"{rung.name}: cannot be done here. {error}", markup=False)
+    return found, refused
 
 
 def _worth(rungs: Sequence[Rung], found: list[dict], optimise: str) -> Iterator[Rung]:
@@ -96,7 +93,7 @@ def _sections(config: Mapping[str, Any], rung: Rung, budget: float) -> dict[str,
 
 def _key(run: Run, wanted: Mapping[str, Any]) -> str:
     mixed = hashlib.blake2b(run.need("model.keras").read_bytes(), digest_size=16)
-    mixed.update(json.dumps(wanted, sort_keys=True, default=str).encode())
+    mixed.update(json.dumps([tfmap.__version__, wanted], sort_keys=True, default=str).encode())
     return mixed.hexdigest()
 
 
@@ -159,4 +156,4 @@ def _copied(source: Path, target: Path) -> None:
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
     else:
-        target.unlink(missing_ok=True)
+        remove(target)

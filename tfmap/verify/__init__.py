@@ -43,6 +43,7 @@ def verify(
     batch_size: int = 32,
     keep_float: list[str] | None = None,
     clients: bool = False,
+    format: Literal["float32", "float16", "dynamic", "int8", "int16x8", "int4"] | None = None,
 ) -> dict[str, Any]:
     """Measure how far a .tflite file is from its Keras model.
 
@@ -64,6 +65,8 @@ def verify(
         batch_size: pictures at a time through the Keras model.
         keep_float: names of outputs of ops (patterns such as "*block_3*") that an int8 file may compute in floats.
         clients: also run the file in MediaPipe Tasks, the library that apps use; needs the package mediapipe.
+        format: what the file was ordered as, such as int8: one that then computes in floating point is found out. The
+            command reads it off what export has left.
 
     Returns:
         dict: "passed" and "failures" (lines that say why not); "mode" and "findings"; "examples"; "metric" (name,
@@ -80,8 +83,10 @@ def verify(
         InputError: no TFLite file, other outputs than classes, no examples, a negative budget, or clients without
             mediapipe.
     """
+    import numpy as np
+
     from tfmap import evaluate, export, flatbuffer
-    from tfmap.verify import answers, inside, labels
+    from tfmap.verify import answers, inside, integers, labels
 
     _check(split, budget, seconds, against)
     if clients:
@@ -90,6 +95,7 @@ def verify(
     _check_outputs(lite, model, classes)
     ours = evaluate.predict(lite, split, task=task, progress=True)
     theirs = evaluate.predict(model, split, task=task, batch_size=batch_size, progress=True)
+    spoilt, ours = answers.broken(ours), np.where(np.isfinite(ours), ours, 0)
     scored = {
         "examples": len(split),
         **answers.scored(theirs, ours, split.labels, classes=classes, task=task, budget=budget),
@@ -104,8 +110,14 @@ def verify(
         **inside.compare(data, mirror, pictures, keep_float=keep_float or ()),
     }
     parts["clients"] = _client().check(data, pictures, classes) if clients else None
-    findings = [*answers.findings(theirs, ours), *_findings(parts)]
+    findings = [
+        *answers.findings(theirs, ours),
+        *integers.ordered(graph, format),
+        *labels.findings(data),
+        *_findings(parts),
+    ]
     failures = [
+        *spoilt,
         *_over_budget(scored["metric"]),
         *labels.failures(data, classes),
         *(findings if mode == "strict" else ()),
@@ -214,7 +226,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     """
     from tfmap import datasets, evaluate
     from tfmap.export import handoff
-    from tfmap.verify import show, twins
+    from tfmap.verify import labels, show, twins
 
     options = dict(config["verify"])
     against = {"model": "model.keras", "compressed": "compressed.keras"}[options.pop("against", "model")]
@@ -225,7 +237,9 @@ def command(config: dict[str, Any], run: Run) -> None:
     # Where everything was trained on, what was kept for the test is all that can be verified with.
     name = "val" if len(source.splits.get("val", ())) else "test"
     split, lite = source.split(name), _opened(file)[1]
-    options.setdefault("keep_float", _kept(run.candidate() if waiting else run))
+    made = _made(run.candidate() if waiting else run)
+    options.setdefault("keep_float", [glob.escape(name) for name in made.get("kept_float", ())])
+    options.setdefault("format", made.get("format"))
     made_from, twin = twins.find(run, lite, _probes(lite, split, config["task"]))
     known = {"classes": source.classes, "task": config["task"], "twin": None if made_from == against else twin}
     found = verify(model, file, split, **known, **options)
@@ -236,11 +250,10 @@ def command(config: dict[str, Any], run: Run) -> None:
         raise OverBudget(f"{file}: {' '.join(found['failures'])} {kept}".strip())
     if waiting:
         run.publish()
-    if run.has("golden.npz"):
+    if run.has("golden.npz") and not labels.findings(run.file("model.tflite").read_bytes()):
         handoff.refresh(run)
 
 
-def _kept(folder: Run) -> list[str]:
-    """What export was asked to keep in float."""
-    made = folder.read_json("export.json") if folder.has("export.json") else {}
-    return [glob.escape(name) for name in made.get("kept_float", ())]
+def _made(folder: Run) -> dict[str, Any]:
+    """What export has told of the file that it left in a folder."""
+    return folder.read_json("export.json") if folder.has("export.json") else {}

@@ -56,15 +56,15 @@ def differences(theirs: np.ndarray, ours: np.ndarray, split: Split, classes: Seq
     """
     several = split.labels.ndim == 2
     alike = ((theirs >= 0.5) == (ours >= 0.5)).all(axis=1) if several else theirs.argmax(axis=1) == ours.argmax(axis=1)
-    gaps = np.abs(ours - theirs)
-    worst = np.argsort(-gaps.max(axis=1), kind="stable")[:WORST]
+    apart = gaps(ours, theirs)
+    worst = np.argsort(-apart.max(axis=1), kind="stable")[:WORST]
     return {
         "agreement": float(alike.mean()),
-        "difference": {"max": float(gaps.max()), "mean": float(gaps.mean())},
+        "difference": {"max": float(apart.max()), "mean": float(apart.mean())},
         "disagreements": [
             {
                 "id": str(split.ids[i]),
-                "difference": float(gaps[i].max()),
+                "difference": float(apart[i].max()),
                 "keras": _top(theirs[i], classes),
                 "file": _top(ours[i], classes),
             }
@@ -77,10 +77,30 @@ def _top(scores: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     return {"label": classes[int(scores.argmax())], "score": float(scores.max())}
 
 
+def broken(ours: np.ndarray) -> list[str]:
+    """A line where the file answers no number.
+
+    Args:
+        ours: float32 (N, K), scores of the file.
+    """
+    bad = int((~np.isfinite(ours)).any(axis=1).sum())
+    return [f"{bad} of {len(ours)} answers hold a score that is no number; such scores are counted as 0."] * bool(bad)
+
+
+def gaps(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """How far scores are apart: 0..1, and 1 where only one of them is a number.
+
+    Args:
+        ours: float32 (N, K).
+        theirs: float32 (N, K).
+    """
+    numbers = np.isfinite(ours), np.isfinite(theirs)
+    apart = np.abs(np.where(numbers[0], ours, 0) - np.where(numbers[1], theirs, 0))
+    return np.where(numbers[0] & numbers[1], apart, (numbers[0] ^ numbers[1]).astype(apart.dtype))
+
+
 def findings(theirs: np.ndarray, ours: np.ndarray) -> list[str]:
-    """A line where the file says the same to every picture and the model does not; one where it answers no number."""
-    if not np.isfinite(ours).all():
-        return [f"{int((~np.isfinite(ours)).any(axis=1).sum())} of {len(ours)} answers hold a score that is no number."]
+    """A line where the file says the same to every picture and the model does not."""
     if len(ours) > 1 and (ours == ours[0]).all() and np.ptp(theirs, axis=0).max() > MOVED:
         return [f"the file says the same to all {len(ours)} pictures; the model does not."]
     return []

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfmap.errors import InputError
 from tfmap.litert import LiteModel
+from tfmap.verify.answers import gaps
 
 BOUND = 1e-4  # of a score: the same runtime, perhaps of another version
 
@@ -97,6 +98,6 @@ def _compared(rows: Sequence[dict[str, float]], ours: np.ndarray, classes: Seque
         text = f"MediaPipe Tasks never names {', '.join(map(repr, missing[:3]))}."
         return {"difference": None, "findings": [text]}
     theirs = np.array([[row.get(label, 0.0) for label in classes] for row in rows])
-    gap = float(np.abs(theirs - ours).max())
+    gap = float(gaps(theirs, ours).max())
     text = f"MediaPipe Tasks gives other scores: they differ by up to {gap:.4f}; the bound is {BOUND:g}."
     return {"difference": gap, "findings": [text] if gap > BOUND else []}

@@ -26,5 +26,12 @@ def compare(data: bytes, mirror: bytes, pictures: np.ndarray, *, keep_float: Seq
     theirs, ours = flatbuffer.read(mirror), flatbuffer.read(data)
     pairs = alignment.pairs(theirs, ours)
     found = {"kernels": kernels.compare(pairs, theirs, ours), "layers": layers.compare(pairs, mirror, data, pictures)}
-    lines = [line for part in found.values() for line in part.pop("findings")]
+    lines = [*_strange(found["kernels"]), *(line for part in found.values() for line in part.pop("findings"))]
     return {**found, "findings": [*integers.findings(ours, keep_float=keep_float), *lines]}
+
+
+def _strange(kernels: dict[str, Any]) -> list[str]:
+    """A line where nothing could be compared. One kernel alone may be that of the pixels, which int8 files add."""
+    if kernels["compared"] or kernels["of"] < 2:
+        return []
+    return [f"none of the file's {kernels['of']} kernels has a counterpart in the model: it is another network's."]

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 
+from tfmap.export.order import CALIBRATED
 from tfmap.graph import BORDER, FLOATS, Graph, Op, Tensor
 
 # Built into every runtime under a custom name.
@@ -34,8 +35,21 @@ def findings(graph: Graph, *, keep_float: Sequence[str] = ()) -> list[str]:
     return [*_floats(graph, keep_float), *_scales(graph), *found] if graph.stored else found
 
 
+def ordered(graph: Graph, format: str | None) -> list[str]:
+    """A line where a file that was to compute in integers does not.
+
+    Args:
+        graph: of the file.
+        format: what export was asked for; None: anything.
+    """
+    if graph.stored or format not in CALIBRATED:
+        return []
+    return [f"the file computes in floating point ({graph.format} inside); it was ordered as {format}."]
+
+
 def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     kept = {id(tensor) for op in graph.ops if _is_kept(op, keep_float) for tensor in (*op.inputs, *op.outputs)}
+    kept |= _converting(graph)
     tensors = [tensor for tensor in graph.float_tensors() if id(tensor) not in kept]
     ids = {id(tensor) for tensor in tensors}
     ops = {op.name for op in graph.ops if any(id(tensor) in ids for tensor in (*op.inputs, *op.outputs))}
@@ -46,6 +60,20 @@ def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     if busy:
         found.append(f"the {graph.format} file computes in floating point at its border, in {_names(busy)}.")
     return found
+
+
+def _converting(graph: Graph) -> set[int]:
+    """Tensors on the way from a graph's input to its first integers, or from its last ones to its output.
+
+    A file of format int16x8 that takes bytes makes floats of them, because nothing makes int16 of uint8 at once.
+    """
+    inputs, outputs = ({id(tensor) for tensor in ends} for ends in (graph.inputs, graph.outputs))
+    ops = [op for op in graph.ops if op.name in BORDER]
+    for op in ops:
+        inputs |= {id(tensor) for tensor in op.outputs if id(op.inputs[0]) in inputs}
+    for op in reversed(ops):
+        outputs |= {id(op.inputs[0])} if id(op.outputs[0]) in outputs else set()
+    return inputs | outputs
 
 
 def _is_kept(op: Op, patterns: Sequence[str]) -> bool:

@@ -31,5 +31,11 @@ def failures(data: bytes, classes: Sequence[str]) -> list[str]:
     return found
 
 
+def findings(data: bytes) -> list[str]:
+    """A line where the file holds no metadata."""
+    silent = flatbuffer.named_buffer(data, metadata.BUFFER) is None
+    return ["the file holds no metadata: an app that gets it does not know the labels."] * silent
+
+
 def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfmap.litert import LiteModel, turns_ms
+from tfmap.verify.answers import gaps
 
 THREADS = (1, 2, 4)
 # Floats are summed in another order: the largest difference of a score is judged. Integers round halves otherwise, and
@@ -49,8 +50,8 @@ def compare(data: bytes, pictures: np.ndarray, *, format: str) -> dict[str, Any]
 def _apart(expected: np.ndarray, data: bytes, pictures: np.ndarray, threads: int, xnnpack: bool) -> dict[str, float]:
     found = LiteModel(data, threads=threads, xnnpack=xnnpack).predict(pictures)
     alike = found.argmax(axis=-1) == expected.argmax(axis=-1)
-    gaps = np.abs(found - expected)
-    return {"difference": float(gaps.max()), "mean": float(gaps.mean()), "agreement": float(alike.mean())}
+    apart = gaps(found, expected)
+    return {"difference": float(apart.max()), "mean": float(apart.mean()), "agreement": float(alike.mean())}
 
 
 def _finding(way: dict[str, Any], judged: str, bound: float) -> str:

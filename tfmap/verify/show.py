@@ -48,6 +48,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         f"{file['format']} inside, {len(file['float_tensors'])} float tensors; in {file['input']['dtype']}, out "
         f"{file['output']['dtype']}; {100 * file['sparsity']:.1f}% of the weights are zero.",
         _runtimes(found["runtimes"]),
+        f"{found['kernels']['compared']} of {found['kernels']['of']} kernels compared with the model's.",
         *_layers(found["layers"]),
         *_client(found["clients"]),
     ]

@@ -47,20 +47,27 @@ def kit(make_kit, whole_file):
 
 @pytest.fixture(scope="session")
 def files(classifier, photos, lite_files):
-    """Name -> file: every format, a float border, several pictures at a time, labels that are hard to quote."""
-    from tfmap.export import convert
+    """Name -> file: every format and border, other batches, several labels a picture, labels that are hard to quote."""
+    from tfmap.export import convert, quantizer
 
-    plain = metadata.Metadata(tuple("abcdef"), name="plain")
+    plain = metadata.Metadata(tuple("abcdef"), name="plain", temperature=1.5)
     made = {
         "float border": convert.float32(classifier, input_type="float32"),
         "int8, float border": convert.int8(classifier, photos[0], input_type="float32"),
         "two at a time": convert.float32(classifier, batch_size=2),
         "grey": convert.int8(_grey(), photos[0][..., :1]),
+        "int8 at both ends": convert.int8(classifier, photos[0], input_type="int8"),
+        "int8 scores": convert.int8(classifier, photos[0], output_type="int8"),
+        "int16x8": convert.int16x8(classifier, photos[0]),
+        "int4": quantizer.int4(classifier, photos[0]),
+        "open batch": convert.int8(classifier, photos[0], batch_size=0),
     }
+    several = metadata.Metadata(tuple("abcdef"), temperature=1.5, about={"multi_label": True})
     odd = metadata.Metadata(ODD, name='*/ odd """ name', thresholds=(0.5,) * 6)
     return {
         **lite_files,
         **{name: metadata.attach(file, plain) for name, file in made.items()},
+        "several labels": metadata.attach(lite_files["int8"], several),
         "odd labels": metadata.attach(lite_files["int8"], odd),
     }
 
@@ -84,6 +91,11 @@ NAMES = (
     "int8, float border",
     "two at a time",
     "grey",
+    "int8 at both ends",
+    "int16x8",
+    "int4",
+    "open batch",
+    "several labels",
     "odd labels",
 )
 

@@ -26,8 +26,37 @@ def test_who_can_run_it(files):
         told = facts.of(files[name], 10)
         return told["tasks"], told["web"]
 
-    assert clients("int8") == clients("float32") == clients("int8, float border") == (True, True)
-    assert clients("two at a time") == (False, False)
+    for name in ("int8", "float32", "int8, float border", "int16x8", "several labels"):
+        assert clients(name) == (True, True), name
+    for name in ("grey", "int4"):
+        assert clients(name) == (False, True), name
+    for name in ("two at a time", "open batch", "int8 at both ends", "int8 scores"):
+        assert clients(name) == (False, False), name
+
+
+def test_an_open_batch_is_said_to_be_open(files):
+    told = facts.of(files["open batch"], 10)
+    assert (told["takes"], told["gives"]) == ("? x 48 x 48 x 3", "? x 6")
+    assert (told["open"], told["batch"]) == (True, 1)
+    told = facts.of(files["two at a time"], 10)
+    assert (told["takes"], told["gives"], told["open"]) == ("2 x 48 x 48 x 3", "2 x 6", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("int8", 1 / 512),
+        ("int8 at both ends", 1 / 512),
+        ("int8, float border", 1 / 512),  # a DEQUANTIZE op widens what was rounded before
+        ("int4", 1 / 512),
+        ("int16x8", 1 / 65536),
+        ("float32", 1e-7),
+        ("dynamic", 1e-7),
+    ],
+)
+def test_scores_count_for_half_a_step_at_least(files, name, least):
+    told = facts.of(files[name], 10)
+    assert (told["least"], told["most"]) == (least, 1 - 1e-7)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import tree_sitter_swift
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfmap.export import metadata
+from tfmap import calibrate, flatbuffer
+from tfmap.export import confidence, metadata
 from tfmap.export.handoff import facts, pages
 
 
@@ -76,26 +77,19 @@ def test_kotlin_and_swift_hold_the_facts(kit, whole_file, trash_classes):
         assert f'        "{label}",\n' in swift
     assert f"* {told['output']['scale']!r}f\n" in kotlin
     assert "0.6f,\n" in kotlin
-    assert "pow(1 / 1.5f)" in kotlin
-    assert "pow(max(share, 1e-7), 1 / 1.5)" in swift
+    assert "share.pow(1 / 1.5)" in kotlin
+    assert "const val LEAST = 0.001953125\n" in kotlin  # half of 1/256
+    assert "pow(share, 1 / 1.5)" in swift
+    assert "min(max(Double($0), 0.001953125), 0.9999999)" in swift
     assert "input.put(value.toByte())" in kotlin  # scale 1, zero point 0
     tasks = (kit / "android/TasksClassifier.kt").read_text()
     assert ".setScoreThreshold(0.1f)" in tasks
     assert ".setDisplayNamesLocale(locale)" in tasks
 
 
-def test_int8_borders(classifier):
-    """No format of ours has one; files that others quantised do."""
-    from dataclasses import replace
-
-    from tfmap import flatbuffer
-    from tfmap.export import convert
-
-    file = metadata.attach(convert.float32(classifier), metadata.Metadata(tuple("abcdef")))
-    told = facts.of(file, 1)
-    graph = flatbuffer.read(file)
-    border = replace(graph.inputs[0], dtype="int8", scale=(1.0,), zero_point=(-128,))
-    told |= {"input": facts._tensor(border), "output": facts._tensor(replace(border, scale=(0.00390625,)))}
+def test_int8_borders(files):
+    """Formats int8 and int4 have them with export.input_type=int8."""
+    told = facts.of(files["int8 at both ends"], 1)
     templates = pages._environment()
     kotlin = templates.get_template("android/LiteRtClassifier.kt.jinja").render(**told)
     assert "val quantised = (value / 1.0f).roundToInt() + (-128)" in kotlin
@@ -108,19 +102,96 @@ def test_int8_borders(classifier):
     ast.parse(python)
 
 
-def test_several_labels_are_calibrated_one_by_one(whole_file, tmp_path):
-    told = facts.of(whole_file, 1) | {"several": True}
-    templates = pages._environment()
-    code = templates.get_template("python/classify.py.jinja").render(**told).partition("def check")[0]
-    module = {"__file__": str(tmp_path / "python" / "classify.py")}
+ROUNDED = ("int8, float border", "int16x8", "int4", "several labels", "grey", "float border")
+OWN = np.float32(
+    [[0.99609375, 0, 0, 0, 0, 0.00390625], [0, 0.5, 0.25, 0, 0.25, 0], [0.02, 0.9, 0.02, 0.02, 0.02, 0.02]]
+)
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_python_shows_the_scores_that_the_temperature_was_fitted_for(files, name, tmp_path):
+    expected = calibrated(files[name], OWN)
+    code = pages._environment().get_template("python/classify.py.jinja").render(**facts.of(files[name], 1))
+    module = {"__file__": str(tmp_path / "python" / "classify.py"), "__name__": "classify"}
     exec(code, module)
-    own = np.array([0.9, 0.5, 0.02])
-    logits = np.log(own / (1 - own)) / 1.5
-    np.testing.assert_allclose(module["calibrated"](own), 1 / (1 + np.exp(-logits)), rtol=1e-6)
-    one_by_one = "/ (power(score) + power(1 - score))"
-    assert one_by_one in templates.get_template("web/classifier.js.jinja").render(**told)
-    for name in ("android/LiteRtClassifier.kt.jinja", "ios/Classifier.swift.jinja", "README.md.jinja"):
-        assert "sum" not in templates.get_template(name).render(**told).replace("sha256sum", "")
+    np.testing.assert_allclose([module["calibrated"](row) for row in OWN], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_javascript_shows_the_scores_that_the_temperature_was_fitted_for(files, name, tmp_path):
+    expected = calibrated(files[name], OWN)
+    found = in_node(files[name], tmp_path, f"console.log(JSON.stringify({OWN.tolist()}.map(kit.calibrated)))")
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def calibrated(file, scores):
+    """What `tfmap.calibrate` makes of scores at a file's temperature."""
+    about, step = metadata.read(file), confidence.step(flatbuffer.read(file))
+    own, several = calibrate.within(scores, step), bool(about.about.get("multi_label"))
+    return calibrate.scaled(own, about.temperature, several=several)
+
+
+CANVAS = """
+globalThis.OffscreenCanvas = class {
+  getContext() {
+    const put = name => (...given) => calls.push([name, ...given.slice(-4)]);
+    const drawn = {getImageData: () => ({data: new Uint8Array(4 * 48 * 48)})};
+    return Object.assign(drawn, {clearRect: put('clear'), drawImage: put('draw')});
+  }
+};
+"""
+
+
+def in_node(file, folder, code):
+    """What a line of JavaScript prints, as JSON; `kit` is the file's classifier.js without LiteRT.js."""
+    page = pages._environment().get_template("web/classifier.js.jinja").render(**facts.of(file, 1))
+    (folder / "kit.mjs").write_text(re.sub(r"import .* from '@litertjs/core';", "const Tensor = Object;", page))
+    head = "import * as kit from './kit.mjs'; const calls = [];"
+    (folder / "run.mjs").write_text(f"{head}{CANVAS}{code}")
+    command = ["node", str(folder / "run.mjs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_page_clears_its_canvas_before_each_picture(files, tmp_path):
+    """A transparent picture would show the one before."""
+    code = "const one = new kit.Classifier(null); one.outputs = async () => []; await one.scores('a'); "
+    found = in_node(files["int8"], tmp_path, f"{code}await one.scores('b'); console.log(JSON.stringify(calls))")
+    assert found == 2 * [["clear", 0, 0, 48, 48], ["draw", 0, 0, 48, 48]]
+
+
+def test_several_labels_are_calibrated_one_by_one(files):
+    told = facts.of(files["several labels"], 1)
+    templates = pages._environment()
+    one_by_one = {"kotlin": "power(shares[it]) + power(1 - shares[it])", "swift": "power($0) + power(1 - $0)"}
+    names = {"kotlin": "android/LiteRtClassifier.kt.jinja", "swift": "ios/Classifier.swift.jinja"}
+    for language, name in names.items():
+        code = templates.get_template(name).render(**told)
+        assert one_by_one[language] in code
+        assert "sum" not in code
+    assert "p^(1/T) / (p^(1/T) + (1-p)^(1/T))" in templates.get_template("README.md.jinja").render(**told)
+
+
+def test_a_large_picture_is_halved_step_by_step(kit):
+    """One bilinear step from a camera's size reads 4 of 100 pixels."""
+    kotlin, swift = (kit / "android/LiteRtClassifier.kt").read_text(), (kit / "ios/Classifier.swift").read_text()
+    assert "maxOf(WIDTH, (smaller.width + 1) / 2)" in kotlin
+    assert "Bitmap.createScaledBitmap(smaller, width, height, true)" in kotlin
+    assert "while smaller.width > 2 * Self.width || smaller.height > 2 * Self.height {" in swift
+
+
+def test_the_readme_says_what_scores_and_sizes_are(kit):
+    text = (kit / "README.md").read_text()
+    assert "p^(1/T) / sum of all p^(1/T), each p kept in 0.001953125 to 0.9999999 |" in text
+    assert "Training\nhalved a JPEG while both sides stayed at least 0.85 of that" in text
+
+
+def test_the_readme_names_what_is_there_and_what_is_not(any_kit):
+    text = (any_kit / "README.md").read_text()
+    assert ("MediaPipe Tasks: it reads" in text) == (any_kit / "android" / "TasksClassifier.kt").exists()
+    assert ("There is no code for MediaPipe Tasks" in text) != (any_kit / "android" / "TasksClassifier.kt").exists()
+    assert ("There is no web page" in text) != (any_kit / "web").exists()
 
 
 @given(st.text(st.characters(codec="utf-8")))
@@ -168,6 +239,14 @@ def test_a_kit_that_no_browser_can_run_has_no_page(files, make_kit):
     assert not (folder / "android" / "TasksClassifier.kt").exists()
     assert "There is no web page" in (folder / "README.md").read_text()
     assert "repeat(2)" in (folder / "android" / "LiteRtClassifier.kt").read_text()
+
+
+def test_an_open_batch_and_kernels_in_four_bits_are_told(files, make_kit):
+    told = (make_kit(files["open batch"]) / "README.md").read_text()
+    assert "| takes | uint8 ? x 48 x 48 x 3, RGB" in told
+    assert "\nThe batch is open: resize the input to as many pictures as you hand over." in told
+    assert "need LiteRT 1.1 or later" not in told
+    assert "need LiteRT 1.1 or later" in (make_kit(files["int4"]) / "README.md").read_text()
 
 
 def test_no_registry_is_named(kit):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.export.handoff.chromium import opened
+from tfmap import calibrate
 
 pytestmark = [
     pytest.mark.slow,
@@ -68,7 +69,11 @@ async def checked(url):
 
 
 @pytest.mark.parametrize(
-    "name", ["float32", "float16", "dynamic", "int8", "float border", "int8, float border", "grey", "odd labels"]
+    "name",
+    [
+        *("float32", "float16", "dynamic", "int8", "float border", "int8, float border", "grey", "odd labels"),
+        *("int16x8", "int4", "several labels"),
+    ],
 )
 def test_the_browser_gives_the_golden_answers(files, page_of, name):
     with served(page_of(files[name])) as url:
@@ -106,11 +111,64 @@ def test_a_picture_is_named_as_python_names_it(whole_file, page_of, tmp_path):
 
     with served(kit) as url:
         found, score = asyncio.run(named(url))
-    powers = [np.maximum(row["scores"], 1e-7) ** (1 / 1.5) for row in golden["vectors"]]  # the file's temperature
-    shares = [power / power.sum() for power in powers]
+    own = calibrate.within([row["scores"] for row in golden["vectors"]], 1 / 256)
+    shares = calibrate.scaled(own, 1.5)  # the file's temperature
     assert found == [row["label"] for row in golden["vectors"]]
     assert float(score) == pytest.approx(shares[-1].max(), abs=6e-4)
     assert np.asarray(Image.open(tmp_path / "page.png").convert("L")).std() > 5  # something is drawn
+
+
+SEEN = """(async () => {
+  const api = await import('./classifier.js');
+  const one = new api.Classifier(null); // LiteRT.js loads once, and the page has
+  one.outputs = async () => [];
+  const seen = async color => {
+    const canvas = new OffscreenCanvas(480, 480), context = canvas.getContext('2d');
+    context.fillStyle = color;
+    context.fillRect(0, 0, 480, 480);
+    await one.scores(canvas);
+    return Array.from(one.context.getImageData(24, 24, 1, 1).data);
+  };
+  return [await seen('rgb(255 0 0)'), await seen('rgb(0 0 0 / 0)'), await seen('rgb(0 255 0 / 0.5)')];
+})()"""
+
+
+def test_a_transparent_picture_is_not_laid_over_the_one_before(whole_file, page_of):
+    async def seen(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'ready'")
+            return await page.value(SEEN)
+
+    with served(page_of(whole_file)) as url:
+        red, nothing, green = asyncio.run(seen(url))
+    assert red == [255, 0, 0, 255]
+    assert nothing[:3] == [0, 0, 0]
+    assert green[:3] == [0, 255, 0]  # as training, which drops transparency
+
+
+STRIPES = """(async () => {
+  const api = await import('./classifier.js');
+  const one = new api.Classifier(null);
+  one.outputs = async () => [];
+  const canvas = new OffscreenCanvas(1201, 1201), context = canvas.getContext('2d');
+  context.fillStyle = 'white';
+  context.fillRect(0, 0, 1201, 1201);
+  context.fillStyle = 'black';
+  for (let x = 0; x < 1201; x += 2) context.fillRect(x, 0, 1, 1201);
+  await one.scores(canvas);
+  return Array.from(one.context.getImageData(0, 24, 48, 1).data);
+})()"""
+
+
+def test_a_large_picture_is_averaged_not_sampled(whole_file, page_of):
+    async def seen(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'ready'")
+            return await page.value(STRIPES)
+
+    with served(page_of(whole_file)) as url:
+        row = asyncio.run(seen(url))
+    assert np.ptp(row[::4]) < 10, row  # sampled, stripes of one pixel are 0 here and 255 there
 
 
 DROP = """(async () => {

@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tfmap import flatbuffer
+from tfmap import calibrate, flatbuffer
 from tfmap.errors import InputError
-from tfmap.export import metadata
+from tfmap.export import confidence, metadata
 from tfmap.graph import Tensor
 
 DTYPES = {"uint8": (0, 255), "int8": (-128, 127), "float32": None}  # those that the snippets know, and their limits
@@ -32,6 +32,8 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
         raise InputError("export: a hand-off kit needs labels, the file holds none. Export it with classes.")
     first, last = _tensor(graph.inputs[0]), _tensor(graph.outputs[0])
     batch, height, width, channels = first["shape"]
+    has_int8 = "int8" in (first["dtype"], last["dtype"])
+    alone = batch == 1 and not graph.inputs[0].is_open
     return {
         "about": about,
         "label_files": _label_files(about),
@@ -41,15 +43,21 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
         "format": graph.format,
         "input": first,
         "output": last,
+        "takes": _sizes(graph.inputs[0]),
+        "gives": _sizes(graph.outputs[0]),
+        "open": graph.inputs[0].shape_signature[:1] == (-1,),
         "batch": batch,
         "height": height,
         "width": width,
         "channels": channels,
         "several": bool(about.about.get("multi_label")),
         "thresholds": about.thresholds or (0.0,) * len(about.labels),
-        # Task libraries and LiteRT.js take no int8 and one picture at a time.
-        "tasks": batch == 1 and first["dtype"] != "int8",
-        "web": batch == 1 and "int8" not in (first["dtype"], last["dtype"]),
+        "least": calibrate.floor(confidence.step(graph)),
+        "most": 1 - calibrate.EPSILON,
+        # MediaPipe Tasks 0.10.30 refuses two pictures, grey ones, int8 at an end and kernels in 4 bits. It runs an open
+        # batch on a CPU; GPU delegates take none. LiteRT.js 2.5.3 refuses two pictures, an open batch and int8.
+        "tasks": alone and channels == 3 and not has_int8 and graph.format != "int4",
+        "web": alone and not has_int8,
         "litertjs": LITERTJS,
         "golden": golden,
         "numbers": numbers(verified) if verified else [],
@@ -66,6 +74,11 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     limits = DTYPES[tensor.dtype]
     found |= {"least": limits[0], "most": limits[1]} if limits else {}
     return {**found, "scale": found["scale"] or 1.0, "zero_point": found["zero_point"] or 0}
+
+
+def _sizes(tensor: Tensor) -> str:
+    """Such as "1 x 48 x 48 x 3", with ? where the caller chooses."""
+    return " x ".join("?" if size < 0 else str(size) for size in tensor.shape_signature or tensor.shape)
 
 
 def _label_files(about: metadata.Metadata) -> dict[str, tuple[str, ...]]:
