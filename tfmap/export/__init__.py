@@ -119,8 +119,8 @@ def tflite(
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
         converted, found = _made(model, split, order, pictures, correct=bias_correction)
     if calibrate and val is not None and len(val):
-        shared = {"classes": classes, "task": task, "format": format}
-        found["calibration"] = confidence.fitted(converted, val, **shared, precision=threshold_precision)
+        shared = {"classes": classes, "task": task, "precision": threshold_precision}
+        found["calibration"] = confidence.fitted(converted, val, **shared)
     told = findings.told(order, found)
     told["about"] = _origin(task, digest, several=_has_several(split, val)) | told["about"]
     about = metadata.Metadata(

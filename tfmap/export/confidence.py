@@ -15,9 +15,7 @@ from tfmap.progress import bar
 from tfmap.source import Split
 
 
-def fitted(
-    file: bytes, split: Split, *, classes: Sequence[str], task: str, precision: float | None, format: str = ""
-) -> dict[str, Any]:
+def fitted(file: bytes, split: Split, *, classes: Sequence[str], task: str, precision: float | None) -> dict[str, Any]:
     """Run validation pictures through a file and calibrate its scores.
 
     Args:
@@ -26,7 +24,6 @@ def fitted(
         classes: the K class names.
         task: which task prepares the pictures.
         precision: what thresholds have to reach; None for the best F1.
-        format: of the file; not read, since the step of its scores stands in the file.
 
     Returns:
         dict: see `tfmap.calibrate.calibrate`.
