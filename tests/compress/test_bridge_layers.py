@@ -335,7 +335,12 @@ def test_every_layer_crosses(case):
     kind, number = case.split()
     shape, body = CONTRACT[kind][int(number)]
     keras.utils.set_random_seed(5)
-    twin = parity(on(body, shape))
+    try:
+        twin = parity(on(body, shape))
+    except tf.errors.InvalidArgumentError as error:  # raised by Keras' own layer, before anything is compared
+        if "Current CPU implementations do not yet support" not in str(error):
+            raise
+        pytest.skip("TensorFlow has no kernel for this layer on a processor for which it leaves oneDNN off")
     if kind in TWINS and number == "0":
         assert any(type(layer) is getattr(tf_keras.layers, kind) for layer in twin.layers)
 

@@ -70,6 +70,7 @@ def test_an_int4_file_holds_the_very_kernels(small, photos, accuracy):
     assert accuracy(LiteModel(file).predict(photos[0])) > 0.95
 
 
+@pytest.mark.slow
 def test_zeros_of_a_pruned_kernel_stay(wide, feed):
     pruned = prune(wide, feed, sparsity=0.5, how=HOW)
     before = np.asarray(pruned.get_layer("body").kernel) == 0

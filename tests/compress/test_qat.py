@@ -228,6 +228,7 @@ def test_layers_that_tfmot_does_not_know(residual):
     agrees(keras.models.clone_model(residual), 32)
 
 
+@pytest.mark.slow
 def test_activations_and_norms_that_tfmot_does_not_know():
     image = keras.Input((16, 16, 3))
     x = layers.Normalization(mean=[9.0, 8, 7], variance=[99.0, 88, 77])(image)
@@ -254,6 +255,7 @@ def test_a_layer_of_several_outputs_stays_float():
     assert decibels(received, expected) > 20
 
 
+@pytest.mark.slow
 def test_lonely_norms_of_one_width_are_not_taken_for_one():
     image = keras.Input((8, 8, 3))
     x = layers.BatchNormalization(name="wide")(layers.Rescaling(1 / 127.5, offset=-1)(image))
@@ -266,6 +268,7 @@ def test_lonely_norms_of_one_width_are_not_taken_for_one():
     agrees(model, 8)
 
 
+@pytest.mark.slow
 def test_a_norm_behind_an_activation():
     image = keras.Input((16, 16, 3))
     x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 127.5, offset=-1)(image))
@@ -275,6 +278,7 @@ def test_a_norm_behind_an_activation():
     agrees(model, 16)
 
 
+@pytest.mark.slow
 def test_a_normalisation_that_reads_no_pixels_has_a_range_of_its_own():
     """As in EfficientNet: 0..1 first. The range of 0..255 would leave it five steps."""
     image = keras.Input((16, 16, 3))
@@ -302,6 +306,7 @@ def shared_tower(norms="shared", relus="shared", convolutions=2):
 CARRIERS = {"shared": 2, "apart": 2, "none": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norms", CARRIERS)
 def test_a_tower_shared_by_maps_of_two_sizes(norms):
     """The head of a detector. A norm that is shared must not be folded into one kernel once for each map."""
@@ -321,6 +326,7 @@ def test_a_deeper_tower(norms, relus):
     assert ops["RELU"] == ops["ADD"] == 0
 
 
+@pytest.mark.slow
 def test_shared_weights_learn_and_come_home():
     model = shared_tower(convolutions=1)
     before = lively(model, coloured(32)).get_weights()
@@ -336,6 +342,7 @@ def test_shared_weights_learn_and_come_home():
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
 
 
+@pytest.mark.slow
 def test_a_model_inside_called_at_two_sizes():
     """Its normalisation reads pixels once and half-sized ones the other time."""
     inside = keras.Input((None, None, 3))
@@ -348,6 +355,7 @@ def test_a_model_inside_called_at_two_sizes():
     agrees(keras.Model(image, layers.Dense(4, "softmax")(x)), 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_a_nested_model_in_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)

@@ -100,6 +100,7 @@ SILENT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readers", SILENT)
 def test_a_shared_layer_is_not_rounded_where_the_file_fuses_what_reads_it(readers):
     tail, expected = SILENT[readers]

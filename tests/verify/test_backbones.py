@@ -43,6 +43,7 @@ def test_int8_of_some(name, trash_split, trash_classes, photos):
     passes(name, trash_split, trash_classes, photos, 48)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["int16x8", "int4"])
 def test_other_integers(format, trash_split, trash_classes, photos):
     passes("lenet", trash_split, trash_classes, photos, 48, format)
