@@ -86,6 +86,7 @@ def test_a_stopped_search_goes_on(trained, monkeypatch):
     assert len(shrink.shrink(trained.path, budget=100, rungs=["int8", "prune50"])["points"]) == 2
 
 
+@pytest.mark.slow
 def test_a_way_that_cannot_be_done_does_not_end_the_search(trained, monkeypatch, capsys):
     def refuse(run, config, rung, budget):
         if rung.name != "int8":

@@ -140,7 +140,7 @@ def test_a_float_file_in_the_place_of_an_int8_one(waiting, lite_files):
         verify.command(config, run)
 
 
-@pytest.mark.parametrize("mode", ["strict", "report"])
+@pytest.mark.parametrize("mode", ["strict", pytest.param("report", marks=pytest.mark.slow)])
 def test_answers_that_are_no_numbers_fail_the_file(waiting, classifier, labelled, capsys, mode):
     run, _ = waiting
     model = keras.models.clone_model(classifier)
