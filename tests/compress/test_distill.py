@@ -115,7 +115,7 @@ def test_layers_look_where_those_of_the_teacher_look(classifier, feed, photos):
 def test_a_loss_that_is_no_number_names_the_layer(classifier, feed):
     student = small()
     student.get_layer("second").kernel.assign(np.full(student.get_layer("second").kernel.shape, np.inf))
-    what = "(the loss became nan|a gradient became no number)"  # a softmax may hide it from the loss, or not
+    what = "the loss became nan"
     text = f"distill: {what} at batch 1; the first layer whose output is no number is 'second'"
     with pytest.raises(InputError, match=text):
         distill(student, feed, teacher=classifier, how=HOW)
@@ -135,7 +135,7 @@ def test_a_loss_that_is_no_number_of_a_student_that_no_bridge_carries(classifier
     student = keras.Model(image, x)
     student.get_layer("first").kernel.assign(np.full((3, 3, 3, 4), np.inf))
     text = (
-        "distill: (the loss became nan|a gradient became no number) at batch 1; which layer began cannot be told of a "
+        "distill: the loss became nan at batch 1; which layer began cannot be told of a "
         "student that cannot be carried to Keras 2. Lower compress.learning_rate, and check that the teacher's outputs"
     )
     with pytest.raises(InputError, match=text):
