@@ -1,17 +1,18 @@
 """A long training on CIFAR-10 by pure Keras on PyTorch's kernels; a cut one goes on.
 
-    KERAS_BACKEND=torch python -m benchmarks.cifar10_train CONFIG FILE.npz RUN [KERNEL_BITS]
+    KERAS_BACKEND=torch python -m benchmarks.cifar10_train CONFIG FILE.npz RUN [--bits 4] [--start FILE.keras] [KEY=VALUE ...]
 
 On two cores PyTorch takes half of TensorFlow's time. Reads model, augmentation (shift and flip, here in NumPy) and
 rates from the config, learns all 50,000 pictures and keeps the last epoch: nothing is chosen by the 10,000 test
-pictures that the log shows. With KERNEL_BITS=4 kernels are rounded to 4 bits after ROUNDED_FROM of the training, so
-that `python -m tfmap.export RUN export.format=int4` finds nothing left to round in them. Leaves history.csv and what
-export needs. FILE.npz holds x_train, y_train, x_test and y_test.
+pictures that the log shows. With --bits 4 kernels are rounded to 4 bits after ROUNDED_FROM of the training, so that
+`python -m tfmap.export RUN export.format=int4` finds nothing left to round in them; --start goes on from a classifier's
+weights, rounded from the first step. Leaves history.csv and what export needs. FILE.npz holds x_train, y_train, x_test
+and y_test.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -34,19 +35,24 @@ LOOKED_AT = 5  # epochs between two scores on the test pictures
 Draw = np.random.Generator
 
 
-def main(path: str, file: str, folder: str, bits: str = "0") -> None:
+def main() -> None:
     """Train, or go on."""
-    recipe = config.override(config.read(Path(path)), [f"datasets.source={file}", f"out={folder}"])
-    train, run, data = recipe["train"], runs.Run(folder), dict(np.load(file))
+    wishes = _wishes()
+    places = [f"datasets.source={wishes.file}", f"out={wishes.run}"]
+    recipe = config.override(config.read(wishes.config), [*places, *wishes.settings])
+    train, run, data = recipe["train"], runs.Run(wishes.run), dict(np.load(wishes.file))
     run.write_text("config.yaml", config.dump(recipe))
     keras.utils.set_random_seed(recipe.get("seed", 0))
     model = classification.build(classes=CLASSES, **recipe["model"])
+    if wishes.start:
+        model.set_weights(keras.saving.load_model(wishes.start, compile=False).get_weights())
     net = torch_layers.twin(model)
     pictures = Pictures(data, grammar.parse(recipe["augment"]["ops"]), recipe["pipeline"]["batch_size"])
     _compile(net, train, pictures.steps)
     rows = _restore(net, run)
     for epoch in range(len(rows), train["epochs"]):
-        torch_layers.round_kernels(net, int(bits) if epoch >= ROUNDED_FROM * train["epochs"] else 0)
+        rounds = wishes.start or epoch >= ROUNDED_FROM * train["epochs"]
+        torch_layers.round_kernels(net, wishes.bits if rounds else 0)
         start, learnt = time.monotonic(), _learn(net, pictures, epoch)
         looked = epoch % LOOKED_AT == LOOKED_AT - 1 or epoch + 1 == train["epochs"]
         right = _right(net, data) if looked else float("nan")
@@ -56,6 +62,17 @@ def main(path: str, file: str, folder: str, bits: str = "0") -> None:
     model.set_weights(torch_layers.used_weights(net))
     with runs.replacing(run.file("model.keras")) as target:
         model.save(target)
+
+
+def _wishes() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", type=Path)
+    parser.add_argument("file", help="NPZ of CIFAR-10")
+    parser.add_argument("run", help="folder")
+    parser.add_argument("settings", nargs="*", help="KEY=VALUE over the config's")
+    parser.add_argument("--bits", type=int, default=0, choices=(0, 2, 4), help="of kernels")
+    parser.add_argument("--start", type=Path, help="a .keras file of the same network")
+    return parser.parse_args()
 
 
 def _compile(net: keras.Model, train: Mapping[str, Any], steps: int) -> None:
@@ -148,4 +165,4 @@ def flip(images: np.ndarray, draw: Draw, turns: np.ndarray, p: float) -> np.ndar
 OPS: dict[str, Callable] = {"shift": shift, "flip": flip}
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
