@@ -57,6 +57,24 @@ def residual():
     return keras.Model(image, layers.Activation("softmax", name="probabilities")(x), name="residual")
 
 
+@pytest.fixture(scope="session")
+def wide(photos):
+    """A classifier of four kernels wide enough to prune or round, which has learned the photographs by heart."""
+    images, labels = photos
+    keras.utils.set_random_seed(1)
+    image = keras.Input((48, 48, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1)(image)
+    for name, width in {"stem": 16, "body": 32, "top": 32}.items():
+        x = layers.Conv2D(width, 3, strides=2, use_bias=False, name=name)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
+    x = layers.DepthwiseConv2D(3, name="depthwise")(x)
+    x = layers.Dense(6, activation="softmax", name="probabilities")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, x)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(images.astype("float32"), labels, batch_size=16, epochs=40, verbose=0)
+    return model
+
+
 def _shake(model, seed=0):
     """Weights as a training leaves them: norms with means and variances that differ from 0 and 1."""
     rng = np.random.default_rng(seed)

@@ -18,24 +18,6 @@ HOW = FineTuning(epochs=3, learning_rate=0.003, verbose=False)
 
 
 @pytest.fixture(scope="module")
-def wide(photos):
-    """A classifier of all kinds of kernels that has learned the photographs by heart."""
-    images, labels = photos
-    keras.utils.set_random_seed(1)
-    image = keras.Input((48, 48, 3), name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1)(image)
-    for name, width in {"stem": 16, "body": 32, "top": 32}.items():
-        x = layers.Conv2D(width, 3, strides=2, use_bias=False, name=name)(x)
-        x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
-    x = layers.DepthwiseConv2D(3, name="depthwise")(x)
-    x = layers.Dense(6, activation="softmax", name="probabilities")(layers.GlobalAveragePooling2D()(x))
-    model = keras.Model(image, x)
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    model.fit(images.astype("float32"), labels, batch_size=16, epochs=40, verbose=0)
-    return model
-
-
-@pytest.fixture(scope="module")
 def small(wide, feed):
     return low_bits(wide, feed, how=HOW)
 
