@@ -63,7 +63,7 @@ FILES = {
 }
 # What export may write beside model.tflite; it belongs to that very file.
 BESIDE = tuple(name for name, stage in FILES.items() if stage == "export" and name not in ("candidate", "model.tflite"))
-_INSTALLED = "handoff/web/node_modules"  # what npm has put into a kit; the next kit takes it over
+INSTALLED = "handoff/web/node_modules"  # what npm has put into a kit; the next kit takes it over
 
 
 @contextmanager
@@ -191,7 +191,7 @@ class Run:
         waiting = self.candidate().path
         for name in BESIDE:
             if not (waiting / name).exists():
-                remove(self.path / name, keep=self.path / _INSTALLED)
+                remove(self.path / name, keep=self.path / INSTALLED)
         for path in sorted(waiting.iterdir(), key=lambda path: path.name == "model.tflite"):
             place = self.path / path.name
             if place.is_dir():

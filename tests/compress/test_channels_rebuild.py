@@ -147,10 +147,10 @@ class Subclassed(keras.Model):
 
 
 def test_graphs_that_cannot_be_read():
-    with pytest.raises(InputError, match=r"needs the graph of model 'one' \(Sequential\), and it has none"):
+    with pytest.raises(InputError, match=r"need the graph of model 'one' \(Sequential\), which has none"):
         flattened(keras.Sequential([layers.Dense(2)], name="one"))
     image = keras.Input((4,))
-    with pytest.raises(InputError, match=r"needs the graph of model 'mine' \(Subclassed\)"):
+    with pytest.raises(InputError, match=r"need the graph of model 'mine' \(Subclassed\)"):
         flattened(keras.Model(image, Subclassed(name="mine")(image)))
 
 
@@ -166,5 +166,5 @@ def test_a_layer_that_cannot_be_copied():
             return x
 
     image = keras.Input((4,))
-    with pytest.raises(InputError, match=r"channels cannot copy layer 'needy' \(Needy\). Give it a get_config"):
+    with pytest.raises(InputError, match=r"layer 'needy' \(Needy\) cannot be copied. Give it a get_config"):
         flattened(keras.Model(image, Needy(1, name="needy")(image)))

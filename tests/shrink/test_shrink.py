@@ -52,10 +52,15 @@ def test_further_formats_are_published_and_old_ones_removed(tmp_path, monkeypatc
         path.write_text("")
     for path in (best / "model.tflite", best / "model.onnx", tmp_path / "inference.keras", tmp_path / "golden.npz"):
         path.write_text("")
+    for path in (best / "handoff" / "web" / "page.js", run.file("handoff") / "web" / "node_modules" / "litert.js"):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
     search.publish(run, {"name": "int8"}, {})
     found = {path.name for path in tmp_path.iterdir()}
-    assert found == {"shrink", "shrink.json", "shrink.png", "saved_model", "model.onnx", "model.tflite"}
+    assert found == {"shrink", "shrink.json", "shrink.png", "saved_model", "model.onnx", "model.tflite", "handoff"}
     assert [path.name for path in run.file("saved_model").iterdir()] == ["new"]
+    kit = {str(path.relative_to(run.file("handoff"))) for path in run.file("handoff").rglob("*.js")}
+    assert kit == {"web/page.js", "web/node_modules/litert.js"}  # what npm has installed stays
 
 
 @pytest.mark.slow
@@ -68,14 +73,17 @@ def test_a_way_is_measured_once_and_again_when_something_changes(trained, monkey
     assert shrink.shrink(trained.path, **options)["points"][0]["gzip_bytes"] == 1
     again = shrink.shrink(trained.path, **{**options, "budget": 99})["points"][0]
     assert again["gzip_bytes"] == first["points"][0]["gzip_bytes"]
+    point.write_text(json.dumps(marked | {"key": json.loads(point.read_text())["key"]}))
+    next((trained.path.parent / "photos" / "glass").glob("*.jpg")).unlink()
+    assert shrink.shrink(trained.path, **{**options, "budget": 99})["points"][0]["gzip_bytes"] > 1
 
 
 @pytest.mark.slow
 def test_a_stopped_search_goes_on(trained, monkeypatch):
-    def stop(run, config, rung, budget):
+    def stop(run, config, rung, *rest):
         if rung.name == "prune50":
             raise KeyboardInterrupt
-        return measure(run, config, rung, budget)
+        return measure(run, config, rung, *rest)
 
     measure = search._measured
     monkeypatch.setattr(search, "_measured", stop)
@@ -88,10 +96,10 @@ def test_a_stopped_search_goes_on(trained, monkeypatch):
 
 @pytest.mark.slow
 def test_a_way_that_cannot_be_done_does_not_end_the_search(trained, monkeypatch, capsys):
-    def refuse(run, config, rung, budget):
+    def refuse(run, config, rung, *rest):
         if rung.name != "int8":
             raise InputError(f"compress: no {rung.name} here")
-        return measure(run, config, rung, budget)
+        return measure(run, config, rung, *rest)
 
     measure = search._measured
     monkeypatch.setattr(search, "_measured", refuse)

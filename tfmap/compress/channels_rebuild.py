@@ -88,7 +88,7 @@ def _made_anew(operation: Any, **changes: Any) -> Any:
         return type(operation).from_config({**operation.get_config(), **changes})
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"compress: channels cannot copy layer {operation.name!r} ({type(operation).__name__}). Give it a "
+            f"compress: layer {operation.name!r} ({type(operation).__name__}) cannot be copied. Give it a "
             f"get_config that its constructor takes. Keras says: {str(error).splitlines()[0]}"
         ) from error
 
@@ -134,7 +134,7 @@ def _graph(model: keras.Model) -> Any:
     graph = getattr(model, "_functional", model)
     if graph is None or not hasattr(graph, "_run_through_graph"):
         raise InputError(
-            f"compress: channels needs the graph of model {model.name!r} ({type(model).__name__}), and it has none. "
-            "Expected a functional model, or a Sequential one that starts with keras.Input(shape)."
+            f"compress: channels and low_rank need the graph of model {model.name!r} ({type(model).__name__}), which has "
+            "none. Expected a functional model, or a Sequential one that starts with keras.Input(shape)."
         )
     return graph

@@ -23,7 +23,7 @@ from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from tfmap.errors import InputError
-from tfmap.export import floats, rescaling
+from tfmap.export import floats, rewriting
 
 OUTPUT = "probabilities"
 LINE = 200  # characters of a reason that the converter gives
@@ -116,7 +116,7 @@ def _calibrating(
 ) -> Iterator[tf.lite.TFLiteConverter]:
     """A converter that will read the ranges of activations off the pictures."""
     need_pictures(pictures)
-    with _converter(rescaling.folded(single_precision(model)), batch_size, input_type) as converter:
+    with _converter(rewriting.for_integers(single_precision(model)), batch_size, input_type) as converter:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: _calibration(pictures, batch_size or 1, input_type)
         yield converter

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfmap.export import convert, correction, floats, ranges, representative, rescaling
+from tfmap.export import convert, correction, floats, ranges, representative, rewriting
 from tfmap.export.order import Order
 from tfmap.source import Split
 
@@ -72,7 +72,7 @@ def made(model: keras.Model, order: Order, typical: Typical, *, correct: bool) -
 def _reference(model: keras.Model, order: Order) -> bytes:
     """The float32 file of the model without correction, which is what an integer file should compute."""
     size = order.options["batch_size"]
-    return convert.float32(rescaling.folded(model), batch_size=size, input_type="float32")
+    return convert.float32(rewriting.for_integers(model), batch_size=size, input_type="float32")
 
 
 def _pictures(model: keras.Model, typical: Typical) -> tuple[np.ndarray, np.ndarray]:

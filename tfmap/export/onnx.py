@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmap.errors import InputError
-from tfmap.export import convert, rescaling
+from tfmap.export import convert, rewriting
 from tfmap.runs import replacing
 
 OPSET = 17  # ONNX 1.12, 2022: what mobile builds of ONNX Runtime have had for years
@@ -31,7 +31,7 @@ def write(path: str | Path, model: keras.Model) -> None:
             than Keras.
     """
     model = convert.single_precision(model)
-    data = _converted(rescaling.without_normalization(model))
+    data = _converted(rewriting.without_normalization(model))
     _check(data, model)
     with replacing(path) as temporary:
         temporary.write_bytes(data)

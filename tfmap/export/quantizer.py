@@ -20,7 +20,7 @@ from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.quantizer import AlgorithmName, Quantizer
 
 from tfmap import flatbuffer
-from tfmap.export import convert, correction, floats, ranges, rescaling
+from tfmap.export import convert, correction, floats, ranges, rewriting
 
 if TYPE_CHECKING:
     import keras
@@ -107,7 +107,7 @@ def _name(op: str) -> qtyping.TFLOperationName:
 def _plain(model: keras.Model, pictures: np.ndarray, batch_size: int, input_type: str) -> bytes:
     """The float32 file that is to be rounded."""
     convert.need_pictures(pictures)
-    model = rescaling.folded(convert.single_precision(model))
+    model = rewriting.for_integers(convert.single_precision(model))
     return convert.float32(model, batch_size=batch_size, input_type=input_type)
 
 

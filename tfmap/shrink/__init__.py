@@ -30,8 +30,8 @@ def shrink(
 ) -> dict[str, Any]:
     """Try ways to an integer file from cheap to dear, and publish the best that keeps the budget.
 
-    A search that was stopped goes on when it is started again; a way that was measured before with the same model and
-    the same settings is not measured again.
+    A search that was stopped goes on when it is started again; a way that was measured before with the same model, the
+    same settings and the same pictures is not measured again.
 
     Args:
         run: a run folder with a trained model; gets shrink/, shrink.json and shrink.png, and the files of the best way.
@@ -50,7 +50,7 @@ def shrink(
 
     Raises:
         FileNotFoundError: the run folder or its model is not there.
-        InputError: an unknown way, a negative budget, or a model that no way can be done with.
+        InputError: an unknown way, a negative budget, unreadable data, or a model that no way can be done with.
     """
     from tfmap import config as configs
     from tfmap.runs import Run

@@ -16,7 +16,7 @@ import yaml
 
 import tfmap
 from tfmap.errors import InputError, OverBudget
-from tfmap.runs import BESIDE, Run, remove, replacing, replacing_folder
+from tfmap.runs import BESIDE, INSTALLED, Run, remove, replacing, replacing_folder
 from tfmap.shrink.ladder import Rung
 from tfmap.shrink.points import line
 
@@ -41,11 +41,11 @@ def climb(
     """
     from rich.console import Console
 
-    console, found, refused = Console(soft_wrap=True, highlight=False), [], {}
+    console, found, refused, data = Console(soft_wrap=True, highlight=False), [], {}, _digest(config)
     for number, rung in enumerate(_worth(rungs, found, optimise), start=1):
         console.rule(f"{rung.name}, {number} of at most {len(rungs)}")
         try:
-            found.append(_measured(run, config, rung, budget))
+            found.append(_measured(run, config, rung, budget, data))
             console.print(line(found[-1]))
         except InputError as error:  # one way less; what the others gave is not lost for it
             refused[rung.name] = str(error)
@@ -63,11 +63,18 @@ def _worth(rungs: Sequence[Rung], found: list[dict], optimise: str) -> Iterator[
             yield rung
 
 
-def _measured(run: Run, config: Mapping[str, Any], rung: Rung, budget: float) -> dict[str, Any]:
-    """One way, as measured now or before."""
+def _digest(config: Mapping[str, Any]) -> str:
+    """Of the pictures and what is said about them."""
+    from tfmap import datasets
+
+    return datasets.load(**{"seed": config.get("seed", 0), **config["datasets"]}).digest
+
+
+def _measured(run: Run, config: Mapping[str, Any], rung: Rung, budget: float, data: str) -> dict[str, Any]:
+    """One way, as measured now or before with the same model, settings and data."""
     folder = Run(run.file("shrink") / rung.name)
     wanted = _sections(config, rung, budget)
-    key = _key(run, wanted)
+    key = _key(run, [tfmap.__version__, wanted, data])
     path = folder.path / "point.json"
     if path.exists():
         point = json.loads(path.read_text(encoding="utf-8"))
@@ -91,9 +98,9 @@ def _sections(config: Mapping[str, Any], rung: Rung, budget: float) -> dict[str,
     return {**about, **sections, "compress": compress, "export": export, "verify": verify}
 
 
-def _key(run: Run, wanted: Mapping[str, Any]) -> str:
+def _key(run: Run, told: list[Any]) -> str:
     mixed = hashlib.blake2b(run.need("model.keras").read_bytes(), digest_size=16)
-    mixed.update(json.dumps([tfmap.__version__, wanted], sort_keys=True, default=str).encode())
+    mixed.update(json.dumps(told, sort_keys=True, default=str).encode())
     return mixed.hexdigest()
 
 
@@ -145,15 +152,17 @@ def publish(run: Run, best: Mapping[str, Any] | None, result: Mapping[str, Any])
     folder = Run(run.file("shrink") / best["name"])
     shutil.rmtree(run.candidate().path, ignore_errors=True)
     for name in _PUBLISHED:
-        _copied(folder.file(name), run.file(name))
+        _copied(folder.file(name), run.file(name), run.path / INSTALLED)
 
 
-def _copied(source: Path, target: Path) -> None:
+def _copied(source: Path, target: Path, keep: Path) -> None:
     if source.is_dir():
         with replacing_folder(target) as temporary:
             shutil.copytree(source, temporary, dirs_exist_ok=True)
+            if target in keep.parents and keep.is_dir() and not (temporary / keep.relative_to(target)).exists():
+                shutil.move(keep, temporary / keep.relative_to(target))
     elif source.exists():
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
     else:
-        remove(target)
+        remove(target, keep=keep)

@@ -1,4 +1,4 @@
-"""Rescaling as a depthwise convolution: the same model, and an int8 file that keeps every grey level."""
+"""Layers rewritten: the same model, an int8 file that keeps every grey level, and one without NEG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from tfmap.export import convert, rescaling
+from tfmap.export import convert, quantizer, rewriting
+from tfmap.litert import LiteModel
 from tfmap.models import normalisation
 
 
@@ -24,7 +25,7 @@ AFFINE = sorted(set(normalisation.KINDS) - {"caffe"})
 @pytest.mark.parametrize("kind", AFFINE)
 def test_the_outputs_are_those_of_the_model(kind, photos):
     model = _net(normalisation.layer(kind, 3))
-    copy = rescaling.folded(model)
+    copy = rewriting.for_integers(model)
     pictures = photos[0].astype("float32")
     np.testing.assert_allclose(copy.predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6)
     assert type(copy.get_layer("normalisation")) is layers.DepthwiseConv2D
@@ -34,7 +35,7 @@ def test_grey_pictures_too():
     model = _net(layers.Rescaling(1 / 127.5, offset=-1), channels=1)
     pictures = np.random.default_rng(0).uniform(0, 255, (4, 48, 48, 1)).astype("float32")
     np.testing.assert_allclose(
-        rescaling.folded(model).predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6
+        rewriting.for_integers(model).predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6
     )
 
 
@@ -42,7 +43,7 @@ def test_models_within_models_too(photos):
     inner = _net(layers.Rescaling(1 / 127.5, offset=-1, name="deep"))
     inputs = keras.Input((48, 48, 3))
     model = keras.Model(inputs, layers.Dense(2)(inner(inputs)))
-    copy = rescaling.folded(model)
+    copy = rewriting.for_integers(model)
     pictures = photos[0].astype("float32")
     np.testing.assert_allclose(copy.predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6)
     assert not any(type(layer) is layers.Rescaling for layer in copy._flatten_layers())
@@ -52,7 +53,7 @@ def test_sequential_models_within_models_too(photos):
     front = keras.Sequential([layers.Rescaling(1 / 127.5, offset=-1), layers.Conv2D(4, 3, strides=2)])
     inputs = keras.Input((48, 48, 3))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(front(inputs)))
-    copy = rescaling.folded(model)
+    copy = rewriting.for_integers(model)
     pictures = photos[0].astype("float32")
     np.testing.assert_allclose(copy.predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-5)
     assert not any(type(layer) is layers.Rescaling for layer in copy._flatten_layers())
@@ -65,13 +66,13 @@ def test_a_model_with_a_subclass_inside_is_returned():
 
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, Own()(layers.Rescaling(1 / 127.5, offset=-1)(inputs)))
-    assert rescaling.folded(model) is model
+    assert rewriting.for_integers(model) is model
 
 
 def test_the_callers_model_is_left_alone(photos):
     model = _net(layers.Rescaling(1 / 127.5, offset=-1, name="first"))
     before = model.get_weights()
-    rescaling.folded(model)
+    rewriting.for_integers(model)
     assert type(model.get_layer("first")) is layers.Rescaling
     assert len(model.get_layer("conv")._inbound_nodes) == 1
     for now, then in zip(model.get_weights(), before, strict=True):
@@ -81,7 +82,7 @@ def test_the_callers_model_is_left_alone(photos):
 @pytest.mark.parametrize("first", [layers.Identity(), layers.Rescaling(1 / 255), normalisation.layer("caffe", 3)])
 def test_a_model_without_factor_and_offset_is_returned(first):
     model = _net(first)
-    assert rescaling.folded(model) is model
+    assert rewriting.for_integers(model) is model
 
 
 @pytest.mark.parametrize("kind", AFFINE)
@@ -102,7 +103,7 @@ def test_no_tensor_before_the_first_convolution_loses_grey_levels(kind, photos):
 def test_a_rescaling_of_vectors_stays():
     inputs = keras.Input((6,))
     model = keras.Model(inputs, layers.Dense(2)(layers.Rescaling(2.0, offset=1.0)(inputs)))
-    assert rescaling.folded(model) is model
+    assert rewriting.for_integers(model) is model
 
 
 @pytest.mark.parametrize("axis", [-1, (1, 3), None])
@@ -116,7 +117,7 @@ def test_a_normalization_becomes_a_rescaling(axis):
     )
     model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inner(inputs)))
     pictures = rng.uniform(0, 255, (2, 4, 5, 3)).astype("float32")
-    found = rescaling.without_normalization(model)
+    found = rewriting.without_normalization(model)
     assert not [layer for layer in found._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
     np.testing.assert_allclose(found(pictures), model(pictures), atol=1e-4)
 
@@ -126,11 +127,41 @@ def test_an_adapted_normalization_keeps_what_it_has_learned(photos):
     adapted.adapt(photos[0].astype("float32"))
     image = keras.Input((48, 48, 3))
     model = keras.Model(image, layers.Conv2D(4, 3)(adapted(layers.Rescaling(0.5, 3.0)(image))))
-    folded = rescaling.folded(model)
+    folded = rewriting.for_integers(model)
     assert folded is not model
     pictures = photos[0][:4].astype("float32")
     np.testing.assert_allclose(folded(pictures), model(pictures), atol=1e-4)
 
 
 def test_a_model_without_normalization_is_left_alone(classifier):
-    assert rescaling.without_normalization(classifier) is classifier
+    assert rewriting.without_normalization(classifier) is classifier
+
+
+@pytest.fixture(scope="module")
+def normed():
+    """A convolutional network with LayerNormalization over channels, and over all of a picture without its scale."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((24, 24, 3))
+    x = layers.LayerNormalization(name="first")(layers.Conv2D(8, 3, strides=2)(layers.Rescaling(1 / 255)(inputs)))
+    x = layers.LayerNormalization(axis=[1, 2, 3], scale=False, name="whole")(layers.Conv2D(8, 3, activation="relu")(x))
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    rng = np.random.default_rng(0)
+    for weight in (*model.get_layer("first").weights, *model.get_layer("whole").weights):
+        weight.assign(rng.normal(1, 0.3, weight.shape))
+    return model
+
+
+def test_a_layer_normalization_answers_as_before(normed, photos):
+    copy = rewriting.for_integers(normed)
+    assert [type(copy.get_layer(name)) for name in ("first", "whole")] == [rewriting.CentredNormalization] * 2
+    pictures = photos[0][:, ::2, ::2].astype("float32")
+    np.testing.assert_allclose(copy.predict(pictures, verbose=0), normed.predict(pictures, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", [convert, quantizer], ids=["converter", "ai-edge-quantizer"])
+def test_a_layer_normalization_becomes_integers(engine, normed, photos):
+    pictures = photos[0][:, ::2, ::2]
+    file = engine.int8(normed, pictures)  # which refuses an op in float
+    expected = normed.predict(pictures.astype("float32"), verbose=0)
+    assert np.ptp(expected, axis=0).max() > 0.05
+    np.testing.assert_allclose(LiteModel(file).predict(pictures), expected, atol=0.03)
