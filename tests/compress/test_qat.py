@@ -191,18 +191,18 @@ def decibels(received, expected):
     return 10 * np.log10(signal / max(noise, 1e-12))
 
 
-def trained(model, size):
+def trained(model, size, prepare=None):
     """(file, its answers, those of the fake-quantised model, those of the float model before), after two steps."""
     feed = Pictures(size)
-    plain = lively(model, feed.images).predict(feed.images.astype("float32"), verbose=0)
+    plain = (prepare or lively)(model, feed.images).predict(feed.images.astype("float32"), verbose=0)
     quantized = qat.train(model, feed, how=GENTLE)
     file = quantized.to_tflite()
     return file, LiteModel(file).predict(feed.images), quantized.predict(feed.images), plain
 
 
-def agrees(model, size, *, file_db=20, float_db=10):
+def agrees(model, size, *, file_db=20, float_db=10, prepare=None):
     """Its file computes in integers and answers as the fake-quantised model, which answers as the float one did."""
-    file, received, expected, plain = trained(model, size)
+    file, received, expected, plain = trained(model, size, prepare)
     ops = computes_in_integers(file)
     assert np.ptp(expected, axis=0).min() > 0.2
     assert decibels(received, expected) > file_db

@@ -1,4 +1,4 @@
-"""What the bridge's contract test covers is trained with rounding: every family of networks becomes an int8 file."""
+"""What the bridge's contract test covers, trained with rounding: every family becomes an int8 file that agrees."""
 
 import keras
 import numpy as np
@@ -6,19 +6,28 @@ import pytest
 
 import tfmap
 from tests.compress.test_bridge import FAMILIES, one_of_each_kind
-from tests.compress.test_qat import computes_in_integers, trained
+from tests.compress.test_qat import agrees
 from tfmap.models import catalogue
 
+STEPS = 24
 
-def becomes_integers(model, size):
-    """Two steps of training, a file in integers, answers that differ.
 
-    How near its answers are is not asserted here: with random weights and norms of eight pictures MobileNet's file
-    agreed with its fake-quantised model at 0.1 dB, and why is not known yet. `test_qat` asserts it for small networks.
+def learnt(model, images):
+    """A network that has learnt soft answers to eight pictures, whatever the noise in them.
+
+    With random weights there is nothing to agree with: in MobileNet at 32 pixels one grey level of noise changed the
+    answers by more than they differ from each other.
     """
-    file, received, expected, _ = trained(model, size)
-    computes_in_integers(file)
-    assert min(np.ptp(received, axis=0).max(), np.ptp(expected, axis=0).max()) > 0.2
+    rng = np.random.default_rng(0)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.7
+    model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
+    labels = 0.1 + 0.6 * np.eye(4, dtype="float32")[np.arange(len(images)) % 4]
+    for _ in range(STEPS):
+        noisy = np.clip(images + rng.normal(0, 8, images.shape), 0, 255)
+        model.train_on_batch(noisy.astype("float32"), labels)
+    return model
 
 
 @pytest.mark.slow
@@ -27,7 +36,7 @@ def test_networks_of_keras_applications(family):
     keras.utils.set_random_seed(0)
     name, options, size = FAMILIES[family]
     model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=4, **options)
-    becomes_integers(model, size)
+    agrees(model, size, file_db=15, prepare=learnt)
 
 
 @pytest.mark.slow
@@ -35,4 +44,5 @@ def test_networks_of_keras_applications(family):
 def test_our_backbones(name):
     keras.utils.set_random_seed(0)
     size = catalogue.find(name).smallest
-    becomes_integers(tfmap.build_classifier(name, classes=4, input_shape=(size, size, 3), weights=None), size)
+    model = tfmap.build_classifier(name, classes=4, input_shape=(size, size, 3), weights=None)
+    agrees(model, size, file_db=15, prepare=learnt)
