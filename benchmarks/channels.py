@@ -1,8 +1,9 @@
-"""What channel pruning costs and gives: the demo's model on the embedded sample, whole and with half its multiply-adds.
+"""What channel pruning costs and gives: a model of the embedded sample, whole and with half its multiply-adds.
 
     python -m benchmarks.channels FOLDER [--macs 0.5] [--scores taylor l1 batchnorm] [--epochs 12] [--models CACHE]
+        [--network mobilenet_v2_100] [--weights FILE] [--size 128]
 
-FOLDER holds the six class folders of TrashNet: those of its pictures that are not in the sample judge too. Latency is
+The network is the demo's unless another is named; it is trained as there. FOLDER holds the six class folders of TrashNet: those of its pictures that are not in the sample judge too. Latency is
 that of a file at one thread, all files in turns, as a ratio to the whole model's file of the same format.
 """
 
@@ -31,15 +32,21 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", default=tempfile.mkdtemp(prefix="tfmap-models-"))
+    parser.add_argument("--network", default=waste.CONFIG["model"]["backbone"])
+    parser.add_argument("--weights", default="imagenet")
+    parser.add_argument("--size", type=int, default=waste.SHAPE[0])
     arguments = parser.parse_args()
-    source = tfmap.load("sample:trash", seed=arguments.seed)
-    whole = waste.trained(source, arguments.seed, arguments.models)
+    source, shape = tfmap.load("sample:trash", seed=arguments.seed), (arguments.size, arguments.size, 3)
+    network = {"backbone": arguments.network, "weights": arguments.weights, "input_shape": shape}
+    whole = waste.trained(source, arguments.seed, arguments.models, **network)
     variants = {"whole": whole}
     for score in arguments.scores:
         recipe = f"channels({arguments.macs}, '{score}', epochs={arguments.epochs})"
         variants[recipe] = compress.compress(whole, source, recipe=recipe, **waste.settings(arguments.seed))
-    title = "Channel pruning of the demo's model on sample:trash: percent right, ratios to the whole model"
-    results.write("channels", title, _rows(variants, source, waste.judges(source, arguments.folder)))
+    title = (
+        f"Channel pruning of {arguments.network} at {arguments.size} px on sample:trash: percent right, ratios to whole"
+    )
+    results.write("channels", title, _rows(variants, source, waste.judges(source, arguments.folder, shape)))
 
 
 def _rows(variants: dict[str, keras.Model], source: Source, pictures: waste.Judges) -> list[dict]:

@@ -1,6 +1,7 @@
 """A long training on CIFAR-10 by pure Keras on PyTorch's kernels; a cut one goes on.
 
-    KERAS_BACKEND=torch python -m benchmarks.cifar10_train CONFIG FILE.npz RUN [--bits 4] [--start FILE.keras] [KEY=VALUE ...]
+    KERAS_BACKEND=torch python -m benchmarks.cifar10_train CONFIG FILE.npz RUN [KEY=VALUE ...] [--bits 4]
+        [--start FILE.keras]
 
 On two cores PyTorch takes half of TensorFlow's time. Reads model, augmentation (shift and flip, here in NumPy) and
 rates from the config, learns all 50,000 pictures and keeps the last epoch: nothing is chosen by the 10,000 test

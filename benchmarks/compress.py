@@ -95,10 +95,11 @@ def _compression(rows: Rows) -> Iterator[Bar]:
     yield Bar("int8, points lost to float", 0.3, False, means["int8"]["lost"])
     qat = means["QAT int8"]["lost"] - means["int8"]["lost"]
     yield Bar("QAT, points lost to rounding afterwards", 0, False, qat)
-    both = next(row for variant, row in means.items() if "prune" in variant and "cluster" in variant)
-    yield Bar("half pruned, shared values, int8: points lost", 1, False, both["lost"])
-    packed = both["gzip"] / means["int8"]["gzip"]
-    yield Bar("half pruned, shared values, int8: gzip, plain int8 = 1", 0.5, False, packed)
+    for variant, row in means.items():
+        if "prune" in variant and "cluster" in variant:
+            what = f"half pruned, {variant.split('|')[1]}, int8"
+            yield Bar(f"{what}: points lost", 1, False, row["lost"])
+            yield Bar(f"{what}: gzip, plain int8 = 1", 0.5, False, row["gzip"] / means["int8"]["gzip"])
 
 
 def _channels(rows: Rows) -> Iterator[Bar]:

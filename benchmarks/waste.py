@@ -25,32 +25,39 @@ def settings(seed: int) -> dict[str, Any]:
     return {"augment": CONFIG["augment"]["ops"], "pipeline": CONFIG["pipeline"], "seed": seed, "verbose": False}
 
 
-def trained(source: Source, seed: int, folder: str | Path) -> keras.Model:
-    """The demo's network, trained as there, or taken from the folder where an earlier call has left it."""
-    path = Path(folder) / f"seed{seed}.keras"
+def trained(source: Source, seed: int, folder: str | Path, **network: Any) -> keras.Model:
+    """The demo's network, trained as there, or taken from the folder where an earlier call has left it.
+
+    Args:
+        source: to learn from.
+        seed: of weights and batches.
+        folder: where trained ones are kept.
+        network: keywords of `build_classifier` that are not the demo's.
+    """
+    path = Path(folder) / f"{network.get('backbone', '')}seed{seed}.keras"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(seed)
-        model = tfmap.build_classifier(**CONFIG["model"], classes=len(source.classes))
+        model = tfmap.build_classifier(**{**CONFIG["model"], **network}, classes=len(source.classes))
         tfmap.fit(model, source, **settings(seed), **CONFIG["train"]).save(path)
     return keras.saving.load_model(path, compile=False)
 
 
-def judges(source: Source, folder: str) -> Judges:
+def judges(source: Source, folder: str, shape: tuple[int, int, int] = SHAPE) -> Judges:
     """Pictures uint8 (N, H, W, 3) and labels (N,): the validation split, and TrashNet's that are not in the sample."""
     # The sample's files have their class and name, but were compressed once more.
     taken = {_digest(Path(folder, *Path(path).parts[-2:])) for split in source.splits.values() for path in split.images}
     whole = tfmap.load(folder, val_fraction=0.0).split("train")
     outside = whole.take(np.array([i for i, path in enumerate(whole.images) if _digest(path) not in taken]))
-    return {name: _read(split) for name, split in (("val", source.split("val")), ("outside", outside))}
+    return {name: _read(split, shape) for name, split in (("val", source.split("val")), ("outside", outside))}
 
 
 def _digest(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _read(split: Split) -> tuple[np.ndarray, np.ndarray]:
-    images, ids = representative.pictures(split, shape=SHAPE)
+def _read(split: Split, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    images, ids = representative.pictures(split, shape=shape)
     labels = dict(zip(split.ids, split.labels, strict=True))
     return images, np.array([labels[name] for name in ids])
 
