@@ -3,7 +3,7 @@
     python -m benchmarks.channels FOLDER [--macs 0.5] [--scores taylor l1 batchnorm] [--epochs 12] [--models CACHE]
         [--network mobilenet_v2_100] [--weights FILE] [--size 128]
 
-The network is the demo's unless another is named; it is trained as there. FOLDER holds the six class folders of TrashNet:
+The network is the demo's unless another is named; it is trained as there. FOLDER holds TrashNet's six class folders:
 those of its pictures that are not in the sample judge too. Latency is that of a file at one thread, all files in turns,
 as a ratio to the whole model's file of the same format.
 """
