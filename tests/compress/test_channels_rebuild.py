@@ -147,7 +147,7 @@ class Subclassed(keras.Model):
 
 
 def test_graphs_that_cannot_be_read():
-    with pytest.raises(InputError, match=r"need the graph of model 'one' \(Sequential\), which has none"):
+    with pytest.raises(InputError, match=r"need the graph of model 'one' \(Sequential\), and there is none"):
         flattened(keras.Sequential([layers.Dense(2)], name="one"))
     image = keras.Input((4,))
     with pytest.raises(InputError, match=r"need the graph of model 'mine' \(Subclassed\)"):
