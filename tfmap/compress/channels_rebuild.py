@@ -134,7 +134,7 @@ def _graph(model: keras.Model) -> Any:
     graph = getattr(model, "_functional", model)
     if graph is None or not hasattr(graph, "_run_through_graph"):
         raise InputError(
-            f"compress: channels and low_rank need the graph of model {model.name!r} ({type(model).__name__}), and there "
-            "is none. Expected a functional model, or a Sequential one that starts with keras.Input(shape)."
+            f"compress: channels and low_rank need the graph of model {model.name!r} ({type(model).__name__}), and "
+            "there is none. Expected a functional model, or a Sequential one that starts with keras.Input(shape)."
         )
     return graph
