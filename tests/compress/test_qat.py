@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from keras import layers
 
 from tests.compress.parity import shake
@@ -12,6 +13,7 @@ from tfmap.compress import bridge, qat
 from tfmap.compress.finetune import FineTuning
 from tfmap.compress.prune import sparsities
 from tfmap.compress.ties import scale_axes
+from tfmap.errors import InputError
 from tfmap.export import convert, correction
 from tfmap.litert import LiteModel
 from tfmap.verify import integers
@@ -424,3 +426,11 @@ def test_one_large_batch_is_enough():
     (batch,) = qat._pictures(Labelled([list(range(10)) * 40]))
     assert len(batch) == 256
     assert max(classes_of([batch])[0].values()) == 26
+
+
+def test_what_the_converter_cannot_translate_is_told(classifier):
+    image = tf_keras.Input((8, 8, 3))
+    odd = tf_keras.Model(image, tf_keras.layers.Lambda(tf.math.erfinv)(image), name="odd")
+    text = "^compress: TensorFlow's converter cannot make a .tflite file of odd: 'tf.Erfinv' op .* Leave qat out of the"
+    with pytest.raises(InputError, match=text):
+        qat.QuantizedModel(odd, classifier).to_tflite(input_type="float32")

@@ -174,7 +174,3 @@ def test_a_calibration_that_fails_is_told(classifier, photos, monkeypatch):
     monkeypatch.setattr(convert, "_calibration", failing)
     with pytest.raises(InputError, match=r"file of tiny: Node number 3 \(CONV_2D\) failed to prepare. An op without"):
         convert.int8(classifier, photos[0][:4])
-
-
-def test_a_reason_without_words():
-    assert convert._reason(RuntimeError("")) == "no reason given"

@@ -25,8 +25,10 @@ from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
 from tfmap.compress.ties import Hold
 from tfmap.compress.walk import bare
+from tfmap.converter import refusing
 
 L = tf_keras.layers
+_WAY_OUT = "Leave qat out of the recipe: export rounds without it."
 _CALIBRATION = 256  # pictures that the ranges are read off
 _LOOKED_AT = 8 * _CALIBRATION  # pictures that they are chosen from, as far as an epoch has them
 _MEANS = 64  # pictures that the means of channels are compared on; their activations live at once
@@ -148,13 +150,16 @@ class QuantizedModel:
         Args:
             batch_size: pictures per call of the file.
             input_type: "uint8" for integers at both ends; "float32" puts a QUANTIZE and a DEQUANTIZE op there.
+
+        Raises:
+            InputError: the converter cannot translate it.
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder, batch_size=batch_size)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.inference_input_type = converter.inference_output_type = getattr(tf, input_type)
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), refusing("compress", self.legacy.name, way_out=_WAY_OUT):
                 # Said of every full-integer file; the ranges are in the graph.
                 warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
                 return converter.convert()

@@ -10,7 +10,6 @@ it leaves an op in float that nobody asked to keep.
 from __future__ import annotations
 
 import logging
-import re
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator
@@ -20,13 +19,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
-from tensorflow.lite.python.convert_phase import ConverterError
 
+from tfmap.converter import refusing
 from tfmap.errors import InputError
 from tfmap.export import floats, rewriting
 
 OUTPUT = "probabilities"
-LINE = 200  # characters of a reason that the converter gives
+_WAY_OUT = (
+    "An op without a kernel in LiteRT has to be replaced in the model; if export.format=float32 works, only this "
+    "format fails, and another one may do."
+)
 
 
 def float32(model: keras.Model, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
@@ -231,37 +233,8 @@ def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
         with silent(tf.get_logger()):  # "Assets written to" a folder that is gone in a moment
             archive.write_out(folder, verbose=False)
-        with _refusing(model.name):
+        with refusing("export", model.name, way_out=_WAY_OUT):
             yield tf.lite.TFLiteConverter.from_saved_model(folder)
-
-
-@contextmanager
-def _refusing(name: str) -> Iterator[None]:
-    """Turn what stops the converter into an error of ours.
-
-    Args:
-        name: of the model.
-
-    Raises:
-        InputError: a ConverterError, or the RuntimeError or ValueError of a step around it, such as calibration.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except (ConverterError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"export: TensorFlow's converter cannot make a .tflite file of {name}: {_reason(error)}. An op without a "
-            "kernel in LiteRT has to be replaced in the model; if export.format=float32 works, only this format fails, "
-            "and another one may do."
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line that says what is wrong, without the places in the graph that MLIR writes before it."""
-    lines = str(error).split("\n")
-    told = next((line for line in lines if "error: " in line), next(filter(str.strip, lines), "no reason given"))
-    return re.sub(r"^.*?error: (loc\(.*\): )?", "", told).strip(" .")[:LINE]
 
 
 @contextmanager
