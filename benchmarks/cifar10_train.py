@@ -1,14 +1,15 @@
 """A long training on CIFAR-10 by pure Keras on PyTorch's kernels; a cut one goes on.
 
     KERAS_BACKEND=torch python -m benchmarks.cifar10_train CONFIG FILE.npz RUN [KEY=VALUE ...] [--bits 4]
-        [--start FILE.keras]
+        [--start FILE.keras] [--teacher FILE.keras]
 
 On two cores PyTorch takes half of TensorFlow's time. Reads model, augmentation (shift and flip, here in NumPy) and
 rates from the config, learns all 50,000 pictures and keeps the last epoch: nothing is chosen by the 10,000 test
 pictures that the log shows. With --bits 4 kernels are rounded to 4 bits after ROUNDED_FROM of the training, so that
 `python -m tfmap.export RUN export.format=int4` finds nothing left to round in them; --start goes on from a classifier's
-weights, rounded from the first step. Leaves history.csv and what export needs. FILE.npz holds x_train, y_train, x_test
-and y_test.
+weights, rounded from the first step; a --teacher's opinions of each picture and its mirror image make up TAUGHT of its
+label (Bagherinezhad et al., Label Refinery, 2018). Leaves history.csv and what export needs. FILE.npz holds x_train,
+y_train, x_test and y_test.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tfmap.train import optimizers
 CLASSES = 10
 COLUMNS = ("epoch", "loss", "accuracy", "test_accuracy", "seconds")
 ROUNDED_FROM = 0.4  # of the epochs
+TAUGHT = 0.7
 LOOKED_AT = 5  # epochs between two scores on the test pictures
 Draw = np.random.Generator
 
@@ -48,7 +50,8 @@ def main() -> None:
     if wishes.start:
         model.set_weights(keras.saving.load_model(wishes.start, compile=False).get_weights())
     net = torch_layers.twin(model)
-    pictures = Pictures(data, grammar.parse(recipe["augment"]["ops"]), recipe["pipeline"]["batch_size"])
+    ops, labels = grammar.parse(recipe["augment"]["ops"]), _labels(data, wishes.teacher)
+    pictures = Pictures(data["x_train"], labels, ops, recipe["pipeline"]["batch_size"])
     _compile(net, train, pictures.steps)
     rows = _restore(net, run)
     for epoch in range(len(rows), train["epochs"]):
@@ -73,7 +76,18 @@ def _wishes() -> argparse.Namespace:
     parser.add_argument("settings", nargs="*", help="KEY=VALUE over the config's")
     parser.add_argument("--bits", type=int, default=0, choices=(0, 2, 4), help="of kernels")
     parser.add_argument("--start", type=Path, help="a .keras file of the same network")
+    parser.add_argument("--teacher", type=Path, help="a .keras classifier")
     return parser.parse_args()
+
+
+def _labels(data: Mapping[str, np.ndarray], teacher: Path | None) -> np.ndarray:
+    """Float32 (N, K)."""
+    known, images = np.eye(CLASSES, dtype="float32")[data["y_train"].ravel()], data["x_train"]
+    if teacher is None:
+        return known
+    net = torch_layers.twin(keras.saving.load_model(teacher, compile=False))
+    views = [net.predict(view.astype("float32"), batch_size=500, verbose=0) for view in (images, images[:, :, ::-1])]
+    return (1 - TAUGHT) * known + TAUGHT * np.mean(views, axis=0)
 
 
 def _compile(net: keras.Model, train: Mapping[str, Any], steps: int) -> None:
@@ -126,13 +140,14 @@ class Pictures:
     """Augmented batches; an epoch is a function of its number.
 
     Args:
-        data: x_train uint8 (N, H, W, 3) and y_train (N,).
+        images: uint8 (N, H, W, 3).
+        labels: float32 (N, K).
         calls: of shift and flip.
         size: of a batch.
     """
 
-    def __init__(self, data: Mapping[str, np.ndarray], calls: tuple[grammar.Call, ...], size: int) -> None:
-        self.images, self.labels = data["x_train"], np.eye(CLASSES, dtype="float32")[data["y_train"].ravel()]
+    def __init__(self, images: np.ndarray, labels: np.ndarray, calls: tuple[grammar.Call, ...], size: int) -> None:
+        self.images, self.labels = images, labels
         self.size, self.steps = size, len(self.images) // size
         self._ops = [(OPS[call.name], call.arguments) for call in calls]
 
