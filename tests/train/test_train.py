@@ -224,7 +224,12 @@ def test_without_validation_the_last_weights_stay(net, source):
     assert accuracy(net, source.split("val")) >= 0.9
 
 
-def test_multi_label_pictures(source):
+@pytest.mark.parametrize(
+    "settings",
+    [{"class_weights": "balanced"}, pytest.param({"loss": "logit_adjustment"}, marks=pytest.mark.slow)],
+    ids=["weights", "adjustment"],
+)
+def test_multi_label_pictures(source, settings):
     model = tfmap.build_classifier("lenet", classes=6, input_shape=(48, 48, 3), weights=None, multi_label=True)
     splits = {}
     for name, split in source.splits.items():
@@ -233,8 +238,7 @@ def test_multi_label_pictures(source):
             split.kind, split.images, np.maximum(rows, np.roll(rows, 1, 1)), split.ids, split.odd
         )
     several = Source("several", source.classes, splits, multi_label=True)
-    tfmap.fit(model, several, **{**QUICK, "epochs": 2}, class_weights="balanced", augment="mixup(.3)")
-    tfmap.fit(model, several, **{**QUICK, "epochs": 1}, loss="logit_adjustment", augment="mixup(.3)")
+    tfmap.fit(model, several, **{**QUICK, "epochs": 2}, **settings, augment="mixup(.3)")
     assert np.isfinite(model.predict(source.split("val").images, verbose=0)).all()
 
 
