@@ -9,7 +9,7 @@ from tests.compress.test_bridge import FAMILIES, one_of_each_kind
 from tests.compress.test_qat import agrees
 from tfmap.models import catalogue
 
-STEPS = 24
+STEPS = 60
 
 
 def learnt(model, images):
