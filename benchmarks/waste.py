@@ -34,11 +34,13 @@ def trained(source: Source, seed: int, folder: str | Path, **network: Any) -> ke
         folder: where trained ones are kept.
         network: keywords of `build_classifier` that are not the demo's.
     """
-    path = Path(folder) / f"{network.get('backbone', '')}seed{seed}.keras"
+    network = {**CONFIG["model"], **network}
+    said = hashlib.sha256(repr(sorted(network.items())).encode()).hexdigest()[:8]
+    path = Path(folder) / f"{network['backbone']}-{said}-seed{seed}.keras"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(seed)
-        model = tfmap.build_classifier(**{**CONFIG["model"], **network}, classes=len(source.classes))
+        model = tfmap.build_classifier(**network, classes=len(source.classes))
         tfmap.fit(model, source, **settings(seed), **CONFIG["train"]).save(path)
     return keras.saving.load_model(path, compile=False)
 
