@@ -14,7 +14,7 @@ from tfmap.runs import Run
 
 MOST_ZIPPED = 64_000_000  # bytes; beyond it the wait for one number is too long
 # What a verify.json of tfmap 0.1 lacks.
-_ADDED = {"findings": [], "layers": None, "sizes": [], "runtimes": None, "memory": None, "clients": None}
+_ADDED = {"findings": [], "sizes": []} | dict.fromkeys(("layers", "runtimes", "memory", "clients", "browser"))
 
 
 def readable_size(count: int) -> str:

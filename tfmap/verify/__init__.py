@@ -7,6 +7,7 @@ task's own metric for both, each layer and each kernel, the graph as it stands i
 from __future__ import annotations
 
 import glob
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,6 +44,7 @@ def verify(
     batch_size: int = 32,
     keep_float: list[str] | None = None,
     clients: bool = False,
+    browser: bool = False,
     format: Literal["float32", "float16", "dynamic", "int8", "int16x8", "int4"] | None = None,
 ) -> dict[str, Any]:
     """Measure how far a .tflite file is from its Keras model.
@@ -65,6 +67,8 @@ def verify(
         batch_size: pictures at a time through the Keras model.
         keep_float: names of outputs of ops (patterns such as "*block_3*") that an int8 file may compute in floats.
         clients: also run the file in MediaPipe Tasks, the library that apps use; needs the package mediapipe.
+        browser: also run the file in the hand-off kit's web page, in headless Chromium; needs that and npm, which
+            installs LiteRT.js into tfmap's cache once.
         format: what the file was ordered as, such as int8: one that then computes in floating point is found out. The
             command reads it off what export has left.
 
@@ -76,12 +80,12 @@ def verify(
             "disagreements" (the pictures that differ most); "file" and "float32" (bytes, gzip_bytes, sha256, format,
             dtypes, ops, float tensors, sparsity of each); "sizes" (bytes of each op's constants); "layers" (see
             `verify.layers`); "kernels" (see `verify.kernels`); "runtimes", "latency_ms", "memory" (see
-            `verify.runtimes`); "clients" (see `verify.clients`, or None).
+            `verify.runtimes`); "clients" and "browser" (see `verify.clients` and `verify.browser`, or None).
 
     Raises:
         FileNotFoundError: the file does not exist.
-        InputError: no TFLite file, other outputs than classes, no examples, a negative budget, or clients without
-            mediapipe.
+        InputError: no TFLite file, other outputs than classes, no examples, a negative budget, clients without
+            mediapipe, or browser without one.
     """
     import numpy as np
 
@@ -89,8 +93,7 @@ def verify(
     from tfmap.verify import answers, inside, integers, labels
 
     _check(split, budget, seconds, against)
-    if clients:
-        _client()  # before minutes of work
+    asked = _asked(clients, browser)  # before minutes of work
     data, graph, lite = flatbuffer.load(file), *_opened(file)
     _check_outputs(lite, model, classes)
     ours = evaluate.predict(lite, split, task=task, progress=True)
@@ -109,7 +112,7 @@ def verify(
         **_outside(data, graph, reference, pictures, seconds),
         **inside.compare(data, mirror, pictures, keep_float=keep_float or ()),
     }
-    parts["clients"] = _client().check(data, pictures, classes) if clients else None
+    parts |= {name: module and module.check(data, pictures, classes) for name, module in asked.items()}
     findings = [
         *answers.findings(theirs, ours),
         *integers.ordered(graph, format),
@@ -182,12 +185,13 @@ def _outside(data: bytes, graph: Graph, reference: bytes, pictures: np.ndarray, 
     }
 
 
-def _client() -> Any:
-    """The module that asks MediaPipe Tasks, once it is known to be there."""
-    from tfmap.verify import clients
-
-    clients.installed()
-    return clients
+def _asked(clients: bool, browser: bool) -> dict[str, Any]:
+    """The modules that ask other programs, or None, once those are known to be there."""
+    wanted = {"clients": clients, "browser": browser}
+    modules = {name: importlib.import_module(f"{__name__}.{name}") if on else None for name, on in wanted.items()}
+    for module in filter(None, modules.values()):
+        module.installed()
+    return modules
 
 
 def _findings(parts: dict[str, Any]) -> list[str]:
@@ -195,7 +199,7 @@ def _findings(parts: dict[str, Any]) -> list[str]:
     return [
         *parts.pop("findings"),
         *parts["runtimes"].pop("findings"),
-        *(parts["clients"].pop("findings") if parts["clients"] else ()),
+        *(line for name in ("clients", "browser") if parts[name] for line in parts[name].pop("findings")),
     ]
 
 

@@ -51,6 +51,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         f"{found['kernels']['compared']} of {found['kernels']['of']} kernels compared with the model's.",
         *_layers(found["layers"]),
         *_client(found["clients"]),
+        *_client(found["browser"]),
     ]
 
 
@@ -73,7 +74,7 @@ def _layers(layers: Mapping[str, Any]) -> list[str]:
 def _client(client: Mapping[str, Any] | None) -> list[str]:
     if not client or client["difference"] is None:
         return []
-    return [f"{client['client']}: our labels, and our scores to {client['difference']:.6f}."]
+    return [f"{client['client']}: the same answers, scores to {client['difference']:.6f}."]
 
 
 def _pair(before: float, after: float, form: str) -> tuple[str, str, str]:
