@@ -21,6 +21,12 @@ from tfmap.verify import integers
 HOW = FineTuning(epochs=2, learning_rate=0.0003, verbose=False)
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same weights, whatever ran before it."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(scope="module")
 def quantized(classifier, feed):
     return qat.train(classifier, feed, how=HOW)
@@ -277,6 +283,18 @@ def test_a_norm_behind_an_activation():
     x = layers.Conv2D(8, 3, activation="relu")(layers.BatchNormalization(name="behind")(x))
     model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalAveragePooling2D()(x)))
     assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"behind"}
+    agrees(model, 16)
+
+
+@pytest.mark.slow
+def test_norms_of_vectors():
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 127.5, offset=-1)(image))
+    x = layers.BatchNormalization(name="pooled")(layers.GlobalAveragePooling2D()(x))
+    x = layers.ReLU()(layers.BatchNormalization(name="of_dense")(layers.Dense(8)(x)))
+    x = layers.BatchNormalization(name="behind")(layers.Dense(8, activation="relu")(x))
+    model = keras.Model(image, layers.Dense(4, "softmax")(x))
+    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"pooled", "of_dense", "behind"}
     agrees(model, 16)
 
 

@@ -96,10 +96,17 @@ def _check(layer: keras.Layer) -> None:
 
 
 def carried(made: Translated, name: str) -> Translated:
-    """The same map of a picture behind a 1x1 depthwise convolution of ones that never learns."""
+    """The same map behind a 1x1 depthwise convolution of ones that never learns; a vector is a picture of one pixel."""
     fixed = {"use_bias": False, "depthwise_initializer": "ones", "data_format": "channels_last", "trainable": False}
     ones = L.DepthwiseConv2D(1, **fixed, name=f"{name}_carrier")
-    return Translated(lambda x, **kwargs: made.call(ones(x), **kwargs), made.pairs)
+
+    def call(x: Any, **kwargs: Any) -> Any:
+        if x.shape.rank != 2:
+            return made.call(ones(x), **kwargs)
+        return flat(made.call(ones(pictured(x)), **kwargs))
+
+    pictured, flat = L.Reshape((1, 1, -1), name=f"{name}_pictured"), L.Reshape((-1,), name=f"{name}_flat")
+    return Translated(call, made.pairs)
 
 
 def _is_plain(layer: keras.Layer) -> bool:

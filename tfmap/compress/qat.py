@@ -234,23 +234,24 @@ class _MeasureKernels(tf_keras.callbacks.Callback):
 
 
 def lonely_norms(legacy: tf_keras.Model) -> set[str]:
-    """Batch norms of pictures that no convolution carries: alone, they are float multiplications in the file."""
+    """Batch norms of pictures or vectors that no kernel carries: alone, they are float multiplications in the file."""
     norms = _norms(legacy)
-    return {name for name, carried in norms.items() if not carried and _ranks(legacy.get_layer(name)) == {4}}
+    return {name for name, carried in norms.items() if not carried and _ranks(legacy.get_layer(name)) in ({2}, {4})}
 
 
 def _norms(legacy: tf_keras.Model) -> dict[str, bool]:
-    """Batch norm -> whether tfmot folds it into the convolution or dense layer in front of it."""
+    """Batch norm -> whether tfmot folds it into the convolution in front of it."""
     return {layer.name: _is_folded(layer) for layer in legacy.layers if type(layer) is L.BatchNormalization}
 
 
 def _is_folded(norm: tf_keras.layers.Layer) -> bool:
     """Whether tfmot folds it into the kernel in front of it: one without activation, and both are used once.
 
-    The converter folds in place: a kernel that three maps share it would multiply three times.
+    The converter folds in place: a kernel that three maps share it would multiply three times. One of a dense layer,
+    which has one scale, it leaves in float once it has folded a factor per channel into it.
     """
     before = norm.inbound_nodes[0].inbound_layers
-    if type(before) not in (L.Conv2D, L.DepthwiseConv2D, L.Dense) or not quantizers.is_linear(before):
+    if type(before) not in (L.Conv2D, L.DepthwiseConv2D) or not quantizers.is_linear(before):
         return False
     return len(norm.inbound_nodes) == len(before.inbound_nodes) == len(before.outbound_nodes) == 1
 
