@@ -2,9 +2,10 @@
 
     python -m benchmarks.by_hand FOLDER [--seeds 3] [--epochs 6] [--models CACHE]
 
-By hand means what tfmot's guides show: the network built once more with tf_keras, its layers wrapped for half of the
-weights, or quantised by the default scheme, then `fit`. Both take the batches and the augmentation of tfmap, so that
-only compression differs; "no teacher" is ours with the labels alone, as by hand. FOLDER holds TrashNet's class folders.
+By hand means what tfmot's guides show: the network built once more with tf_keras, its convolutions and dense layers
+wrapped for half of the weights, or all quantised by the default scheme, then `fit`; pictures are scaled in front of the
+network, as tfmot knows no Rescaling. Both take the batches and the augmentation of tfmap, so that only compression
+differs; "no teacher" is ours with the labels alone, as by hand. FOLDER holds TrashNet's class folders.
 """
 
 from __future__ import annotations
@@ -80,27 +81,47 @@ def _by_hand(model: keras.Model, source: Source, recipe: str, *, epochs: int, se
     config, classes = waste.CONFIG, len(source.classes)
     feed = Feed(model, source, tasks.get("classification"), options=config["pipeline"], seed=seed)
     policy = augment.build(config["augment"]["ops"], classes=classes)
-    batches = examples(feed, FineTuning(epochs=epochs, policy=policy, seed=seed), classes=classes)
+    batches = examples(feed, FineTuning(epochs=epochs, policy=policy, seed=seed), classes=classes).map(_scaled_example)
     network = _copied(model)
     api, steps = tfmot(), feed.steps * epochs
     if recipe == "qat":
         wrapped, watchers = api.quantization.keras.quantize_model(network), []
     else:
         schedule = api.sparsity.keras.PolynomialDecay(0.0, 0.5, begin_step=0, end_step=steps // 2)
-        wrapped = api.sparsity.keras.prune_low_magnitude(network, pruning_schedule=schedule)
+        wrapped = _pruning(network, schedule)
         watchers = [api.sparsity.keras.UpdatePruningStep()]
     rate = tf_keras.optimizers.schedules.CosineDecay(RATES[recipe], steps)
     wrapped.compile(tf_keras.optimizers.Adam(rate), "categorical_crossentropy", weighted_metrics=["accuracy"])
-    val = feed.val().map(example_of(classes))
+    val = feed.val().map(example_of(classes)).map(_scaled_example)
     wrapped.fit(batches, steps_per_epoch=feed.steps, epochs=epochs, validation_data=val, callbacks=watchers, verbose=0)
-    return _file(_converted(wrapped), source) if recipe == "qat" else lambda images: wrapped.predict(images, verbose=0)
+    if recipe == "qat":
+        file = LiteModel(_converted(wrapped), threads=2)
+        return lambda images: file.predict(_scaled(np.float32(images)))
+    return lambda images: wrapped.predict(_scaled(np.float32(images)), verbose=0)
+
+
+def _scaled(images: Any) -> Any:
+    return images / 127.5 - 1.0
+
+
+def _scaled_example(images: Any, *others: Any) -> tuple:
+    return _scaled(images), *others
+
+
+def _pruning(network: tf_keras.Model, schedule: Any) -> tf_keras.Model:
+    prune = tfmot().sparsity.keras.prune_low_magnitude
+
+    def wrap(layer: Any) -> Any:
+        known = isinstance(layer, LAYERS.Conv2D | LAYERS.Dense) and not isinstance(layer, LAYERS.DepthwiseConv2D)
+        return prune(layer, pruning_schedule=schedule) if known else layer
+
+    return tf_keras.models.clone_model(network, clone_function=wrap)
 
 
 def _copied(model: keras.Model) -> tf_keras.Model:
     """The network, written down in tf_keras, with the weights of the trained one."""
     image = LAYERS.Input((SIDE, SIDE, 3))
-    x = LAYERS.Rescaling(1 / 127.5, offset=-1.0)(image)
-    body = tf_keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_tensor=x)
+    body = tf_keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_tensor=image)
     x = LAYERS.Dropout(0.3)(LAYERS.GlobalAveragePooling2D()(body.output))
     network = tf_keras.Model(image, LAYERS.Dense(model.output_shape[-1], activation="softmax")(x))
     network.set_weights(model.get_weights())
