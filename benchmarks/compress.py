@@ -119,10 +119,10 @@ def _pretrained(rows: Rows) -> Iterator[Bar]:
 def _by_hand(rows: Rows) -> Iterator[Bar]:
     means = {(row["recipe"], row["way"]): row for row in rows if row["seed"] == "mean"}
     for (recipe, way), row in means.items():
-        if way == "ours":
+        if way.startswith("ours"):
             lost = means[recipe, "by hand"]["all"] - row["all"]
-            yield Bar(f"{recipe}: points lost to tfmot by hand", 0.5, False, lost)
-            yield Bar(f"{recipe}: time, by hand = 1", 1.1, False, row["time by hand = 1"])
+            yield Bar(f"{recipe}, {way}: points lost to tfmot by hand", 0.5, False, lost)
+            yield Bar(f"{recipe}, {way}: time, by hand = 1", 1.1, False, row["time by hand = 1"])
 
 
 BARS = {
