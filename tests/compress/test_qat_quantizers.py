@@ -158,4 +158,4 @@ def test_norms_that_cannot_be_folded_get_a_carrier():
     maps = [norm(a), norm(layers.BatchNormalization(name="of_one")(b))]
     x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x) for x in maps])
     model = keras.Model(image, layers.BatchNormalization(name="of_vectors")(x))
-    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"behind_relu", "of_both", "of_one"}
+    assert qat.lonely_norms(bridge.to_tf_keras(model)) == {"behind_relu", "of_both", "of_one", "of_vectors"}
