@@ -112,8 +112,7 @@ def _pruning(network: tf_keras.Model, schedule: Any) -> tf_keras.Model:
     prune = tfmot().sparsity.keras.prune_low_magnitude
 
     def wrap(layer: Any) -> Any:
-        known = isinstance(layer, LAYERS.Conv2D | LAYERS.Dense) and not isinstance(layer, LAYERS.DepthwiseConv2D)
-        return prune(layer, pruning_schedule=schedule) if known else layer
+        return prune(layer, pruning_schedule=schedule) if isinstance(layer, LAYERS.Conv2D | LAYERS.Dense) else layer
 
     return tf_keras.models.clone_model(network, clone_function=wrap)
 

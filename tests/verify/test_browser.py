@@ -38,13 +38,13 @@ def test_a_browser_gives_our_scores(litertjs, lite_files, photos, trash_classes,
 @needs_chromium
 @pytest.mark.slow
 def test_other_answers_are_found(litertjs, lite_files, photos, trash_classes, monkeypatch):
-    vectors = browser._vectors
+    answered = browser.golden.answered
 
-    def wrong(*arguments):
-        found = vectors(*arguments)
+    def wrong(*arguments, **classes):
+        found = answered(*arguments, **classes)
         return {**found, "outputs": found["outputs"][::-1]}
 
-    monkeypatch.setattr(browser, "_vectors", wrong)
+    monkeypatch.setattr(browser.golden, "answered", wrong)
     (line,) = browser.check(lite_files["int8"], photos[0][::6], trash_classes)["findings"]
     assert line.startswith("LiteRT.js answers 8 of 8 pictures otherwise: scores differ by up to ")
 
@@ -136,3 +136,8 @@ def test_files_that_no_page_can_run(ready, tmp_path, classifier, lite_files, pho
     assert bare["findings"][0].startswith("There is no page for a browser: the model holds no TFLite Metadata")
     labelled = metadata.attach(int8, metadata.Metadata(labels=trash_classes))
     assert browser.check(labelled, photos[0][:2], trash_classes)["findings"] == [browser.UNFIT]
+
+
+def test_scores_of_a_browser_that_are_no_numbers():
+    told = {"within": 1, "vectors": 2, "apart": [0, None]}  # as JavaScript writes NaN
+    assert browser._judged(told, 1.0) == {"findings": ["LiteRT.js answers scores that are no numbers."]}

@@ -37,6 +37,18 @@ def vectors(
     model = LiteModel(file)
     chosen = representative.stratified(split.labels, count)
     images, ids = representative.pictures(split.take(chosen), shape=model.input_shape[1:], task=task)
+    return answered(model, images, ids, classes=classes)
+
+
+def answered(model: LiteModel, images: np.ndarray, ids: np.ndarray, *, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Pictures that are at hand, and what the file answers: as `vectors`.
+
+    Args:
+        model: the file.
+        images: uint8 (N, H, W, C), of the model's own size.
+        ids: str (N,).
+        classes: the K class names.
+    """
     outputs = model.raw(images)
     scores = model.dequantised(outputs)
     return {

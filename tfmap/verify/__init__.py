@@ -7,7 +7,6 @@ task's own metric for both, each layer and each kernel, the graph as it stands i
 from __future__ import annotations
 
 import glob
-import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -187,8 +186,10 @@ def _outside(data: bytes, graph: Graph, reference: bytes, pictures: np.ndarray, 
 
 def _asked(clients: bool, browser: bool) -> dict[str, Any]:
     """The modules that ask other programs, or None, once those are known to be there."""
-    wanted = {"clients": clients, "browser": browser}
-    modules = {name: importlib.import_module(f"{__name__}.{name}") if on else None for name, on in wanted.items()}
+    from tfmap.verify import browser as page
+    from tfmap.verify import clients as apps
+
+    modules = {"clients": apps if clients else None, "browser": page if browser else None}
     for module in filter(None, modules.values()):
         module.installed()
     return modules

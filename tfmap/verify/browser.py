@@ -21,7 +21,7 @@ import numpy as np
 
 from tfmap import caches
 from tfmap.errors import InputError
-from tfmap.export import handoff
+from tfmap.export import golden, handoff
 from tfmap.export.handoff.facts import LITERTJS
 from tfmap.litert import LiteModel
 
@@ -61,11 +61,12 @@ def check(data: bytes, pictures: np.ndarray, classes: Sequence[str]) -> dict[str
         InputError: there is no browser or no LiteRT.js, or the browser gives no answer.
     """
     program, packages = installed()
+    ids = np.arange(len(pictures)).astype(str)
     found = {"client": f"LiteRT.js {LITERTJS} in {Path(program).name}", "pictures": len(pictures), "difference": None}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         kit = Path(folder, "handoff")
         try:
-            handoff.write(kit, data, _vectors(LiteModel(data), pictures, classes))
+            handoff.write(kit, data, golden.answered(LiteModel(data), pictures, ids, classes=classes))
         except InputError as error:
             return {**found, "findings": [f"There is no page for a browser: {error}"]}
         if not (kit / "web").exists():
@@ -103,13 +104,6 @@ def _install(folder: Path) -> None:
     if done.returncode:
         said = " ".join(done.stderr.split())[-300:]
         raise InputError(f"verify.browser: npm cannot install LiteRT.js {LITERTJS}: {said} {WAYS_OUT}")
-
-
-def _vectors(model: LiteModel, pictures: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    outputs = model.raw(pictures)
-    scores = model.dequantised(outputs)
-    labels, ids = np.asarray(classes, dtype=str)[scores.argmax(1)], np.arange(len(pictures)).astype(str)
-    return {"images": pictures, "outputs": outputs, "scores": scores, "labels": labels, "ids": ids}
 
 
 def _answer(kit: Path, program: str) -> dict[str, Any]:
@@ -172,6 +166,8 @@ def _shown(url: str, program: str) -> Iterator[subprocess.Popen[bytes]]:
 def _judged(told: dict[str, Any], scale: float) -> dict[str, Any]:
     if "within" not in told:
         return {"findings": [f"LiteRT.js refuses the file: {' '.join(told['text'].split())}"]}
+    if None in told["apart"]:  # JSON's word for NaN
+        return {"findings": ["LiteRT.js answers scores that are no numbers."]}
     gap = max(told["apart"]) * scale
     wrong = told["vectors"] - told["within"]
     line = f"LiteRT.js answers {wrong} of {told['vectors']} pictures otherwise: scores differ by up to {gap:.4f}."

@@ -13,16 +13,10 @@ from pathlib import Path
 
 import aiohttp
 
+from tfmap.verify.browser import FLAGS
+
 QUIET = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
-    *(
-        "--no-first-run",
-        "--disable-extensions",
-        "--disable-sync",
-        "--disable-component-update",
-        "--window-size=760,980",
-    ),
-    *("--window-size=760,980", "--remote-debugging-port=0"),
+    *(*FLAGS, "--no-sandbox", "--window-size=760,980", "--remote-debugging-port=0"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
 
