@@ -99,7 +99,16 @@ def twin(model: keras.Model, momentum: float = 0.9) -> keras.Model:
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        layer.autocast = False  # Keras would take bfloat16 back to float32 in front of every layer
     return copy
+
+
+def computing_in(precision: str) -> Any:
+    """A context in which convolutions take float32 or, as "mixed_bfloat16", bfloat16 numbers; weights stay float32."""
+    import torch
+
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16")
 
 
 def round_kernels(model: keras.Model, bits: int) -> None:
