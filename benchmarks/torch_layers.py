@@ -108,7 +108,8 @@ def computing_in(precision: str) -> Any:
     """A context in which convolutions take float32 or, as "mixed_bfloat16", bfloat16 numbers; weights stay float32."""
     import torch
 
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16")
+    # Its cache would keep the first step's dense kernel until the context ends.
+    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed_bfloat16", cache_enabled=False)
 
 
 def round_kernels(model: keras.Model, bits: int) -> None:
