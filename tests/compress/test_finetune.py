@@ -158,3 +158,11 @@ def test_a_layer_that_gives_no_number_is_named():
     model.get_layer("top").kernel.assign([[np.inf, 0.0]])
     with pytest.raises(InputError, match="became nan at batch 1 .*first layer whose output is no number is 'top'"):
         fine_tune(model, Numbers(), FineTuning(epochs=1, verbose=False))
+
+
+def test_a_step_is_traced_once(monkeypatch):
+    """Keras traces one that makes variables again: twice the wait in front of every training."""
+    traces, step = [], tf_keras.Model.train_step
+    monkeypatch.setattr(tf_keras.Model, "train_step", lambda self, data: traces.append(1) or step(self, data))
+    fine_tune(small(), Numbers(), FineTuning(epochs=2, verbose=False), step="prune")
+    assert len(traces) == 1

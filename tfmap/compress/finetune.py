@@ -137,6 +137,16 @@ def _compile(model: tf_keras.Model, how: FineTuning, *, steps: int) -> None:
     loss = tf_keras.losses.BinaryCrossentropy() if how.multi_label else tf_keras.losses.CategoricalCrossentropy()
     accuracy = tf_keras.metrics.BinaryAccuracy if how.multi_label else tf_keras.metrics.CategoricalAccuracy
     model.compile(CarefulAdam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
+    _make_variables(model)
+
+
+def _make_variables(model: tf_keras.Model) -> None:
+    """Before the first step: one that makes variables is traced a second time without."""
+    model.optimizer.build(model.trainable_variables)
+    nothing, all_of_it = tf.zeros([1, model.output_shape[-1]]), tf.ones([1])
+    model.compiled_loss(nothing, nothing, all_of_it)
+    model.compiled_metrics.update_state(nothing, nothing, all_of_it)
+    model.reset_metrics()
 
 
 def examples(feed: Feed, how: FineTuning, *, classes: int) -> tf.data.Dataset:

@@ -100,6 +100,15 @@ def _compile(distiller: Distiller, how: FineTuning, *, steps: int) -> None:
     )
     accuracy = keras.metrics.BinaryAccuracy if how.multi_label else keras.metrics.CategoricalAccuracy
     distiller.compile(CarefulAdam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
+    _make_variables(distiller)
+
+
+def _make_variables(distiller: Distiller) -> None:
+    """Before the first step: one that makes variables is traced a second time without."""
+    distiller.optimizer.build(distiller.trainable_variables)
+    nothing = ops.zeros((1, distiller.student.output_shape[-1]))
+    distiller.compute_metrics(None, nothing, nothing, ops.ones((1,)))
+    distiller.reset_metrics()
 
 
 class CarefulAdam(keras.optimizers.Adam):
