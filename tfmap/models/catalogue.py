@@ -173,10 +173,10 @@ def _classic_and_small() -> list[Backbone]:
         Backbone("lenet", "Small pictures", "lenet:body", "tf", size=28, smallest=28),
         Backbone("resnet8", arguments={"widths": (16, 32, 64), "blocks": (1, 1, 1)}, **small),
         Backbone("resnet20", arguments={"widths": (16, 32, 64), "blocks": (3, 3, 3)}, **small),
-        # What fits into an int4 file of 96 kB, and int8 files of 150 kB and 500 kB.
+        # What fits into an int4 file of 96 kB, an int8 file of 150 kB and an int4 file of 500 kB.
         Backbone("tfmap_micro", arguments={"widths": (16, 32, 56), "blocks": (1, 2, 2)}, **small),
         Backbone("tfmap_tiny", arguments={"widths": (32, 48, 64), "blocks": (1, 1, 1)}, **small),
-        Backbone("tfmap_small", arguments={"widths": (32, 64, 96), "blocks": (1, 2, 2)}, **small),
+        Backbone("tfmap_small", arguments={"widths": (48, 96, 128), "blocks": (1, 2, 2)}, **small),
     ]
 
 
