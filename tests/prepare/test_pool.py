@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -45,3 +47,20 @@ def test_a_process_that_dies_is_told(annotated, tmp_path):
     deadly = replace(annotated, splits={"train": replace(split, masks=Masks(split.masks.items, os._exit))})
     with pytest.raises(InputError, match="a worker process died, perhaps .* Set prepare.workers to a smaller"):
         list(pool.run(shards_of(deadly), tmp_path, 2))
+
+
+def test_ctrl_c_is_not_lost(tmp_path):
+    """Inside the executor, which starts threads and processes then, it may be."""
+    shards = shards_of(load("sample:trash"), shard_mb=1)
+
+    def one_by_one():
+        for number, shard in enumerate(shards):
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)  # it does not come out here
+            yield shard
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        list(pool.run(one_by_one(), tmp_path, 2))
+    assert signal.getsignal(signal.SIGINT) is before

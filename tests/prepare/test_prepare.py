@@ -258,7 +258,8 @@ def test_interrupted_it_says_how_to_go_on(tmp_path):
         if found := interrupted(wanted, out):
             break
     code, error = found
-    assert code == 130
+    # Where the signal met the import of a dataclass, Python ends itself by it in the end: to a shell that is 130, too.
+    assert code in (130, -signal.SIGINT)
     assert error.splitlines() == [
         f"tfmap prepare: stopped: interrupted. To go on: python -m tfmap.prepare {' '.join(wanted)}"
     ]

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_one
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 from tfmap.errors import InputError
 from tfmap.prepare.plan import Shard
 from tfmap.prepare.shards import make
+
+_GLANCE = 0.1  # seconds between two looks for Ctrl-C
 
 
 def run(shards: Iterable[Shard], out: Path, workers: int) -> Iterator[dict[str, Any]]:
@@ -36,9 +39,10 @@ def run(shards: Iterable[Shard], out: Path, workers: int) -> Iterator[dict[str, 
     # Spawned, because a fork of a process that has TensorFlow's threads may hang.
     context = multiprocessing.get_context("spawn")
     stopped, stop = context.Pipe(duplex=False)
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(stopped,)) as pool:
+    with _held() as check, ProcessPoolExecutor(workers, context, initializer=_start, initargs=(stopped,)) as pool:
         try:
-            yield from _as_done(lambda shard: pool.submit(make, shard, out), shards, workers + 1)
+            submitted = (pool.submit(make, shard, out) for shard in shards)
+            yield from _as_done(submitted, workers + 1, check)
         except BrokenProcessPool as error:
             raise InputError(
                 "prepare: a worker process died, perhaps because memory ran out. Set prepare.workers to a smaller "
@@ -49,15 +53,46 @@ def run(shards: Iterable[Shard], out: Path, workers: int) -> Iterator[dict[str, 
             raise
 
 
-def _as_done(submit: Callable[[Shard], Future], shards: Iterable[Shard], ahead: int) -> Iterator[dict[str, Any]]:
+@contextmanager
+def _held() -> Iterator[Callable[[], None]]:
+    """Ctrl-C waits for a call of what this gives: inside the executor it may break the executor, or be lost."""
+    if threading.current_thread() is not threading.main_thread():  # which never gets one
+        yield lambda: None
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+
+def _as_done(submitted: Iterable[Future], ahead: int, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
     # Submitted a few at a time: a shard of arrays is a copy of its pixels.
     waiting: set[Future] = set()
-    for shard in shards:
-        waiting.add(submit(shard))
+    for future in submitted:
+        waiting.add(future)
         if len(waiting) >= ahead:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            done, waiting = _first(waiting, check)
             yield from (future.result() for future in done)
-    yield from (future.result() for future in wait(waiting).done)
+    while waiting:
+        done, waiting = _first(waiting, check)
+        yield from (future.result() for future in done)
+    check()
+
+
+def _first(waiting: set[Future], check: Callable[[], None]) -> tuple[set[Future], set[Future]]:
+    """Those that are done, at least one, and the others."""
+    done: set[Future] = set()
+    while not done:
+        check()
+        done, waiting = wait(waiting, timeout=_GLANCE, return_when=FIRST_COMPLETED)
+    return done, waiting
 
 
 def _start(stopped: Connection) -> None:
