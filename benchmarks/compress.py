@@ -97,7 +97,7 @@ def _compression(rows: Rows) -> Iterator[Bar]:
     yield Bar("QAT, points lost to rounding afterwards", 0, False, qat)
     for variant, row in means.items():
         if "prune" in variant and "cluster" in variant:
-            what = f"{row['zeros']:.0%} zeros, {variant.split('|')[1]}, int8"
+            what = f"{variant}, int8"
             yield Bar(f"{what}: points lost", 1, False, row["lost"])
             yield Bar(f"{what}: gzip, plain int8 = 1", 0.5, False, row["gzip"] / means["int8"]["gzip"])
 

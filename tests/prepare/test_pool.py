@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,16 @@ from tfmap.datasets import load
 from tfmap.errors import InputError
 from tfmap.prepare import pool
 from tfmap.source import Masks
+
+
+@contextmanager
+def heard(handler=signal.default_int_handler):
+    """Ctrl-C has this handler, whatever the tests were started with: a shell's background job ignores it."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_processes_make_what_one_makes(tmp_path):
@@ -49,8 +60,8 @@ def test_a_process_that_dies_is_told(annotated, tmp_path):
         list(pool.run(shards_of(deadly), tmp_path, 2))
 
 
-def test_ctrl_c_is_not_lost(tmp_path):
-    """Inside the executor, which starts threads and processes then, it may be."""
+def test_ctrl_c_waits_for_the_executor(tmp_path):
+    """It is starting threads and processes then, and an interrupt inside of that breaks it."""
     shards = shards_of(load("sample:trash"), shard_mb=1)
 
     def one_by_one():
@@ -60,7 +71,19 @@ def test_ctrl_c_is_not_lost(tmp_path):
                 time.sleep(0.01)  # it does not come out here
             yield shard
 
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        list(pool.run(one_by_one(), tmp_path, 2))
-    assert signal.getsignal(signal.SIGINT) is before
+    with heard():
+        with pytest.raises(KeyboardInterrupt):
+            list(pool.run(one_by_one(), tmp_path, 2))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored(tmp_path):
+    shards = list(shards_of(load("sample:trash"), shard_mb=1))
+
+    def one_by_one():
+        for shard in shards:
+            os.kill(os.getpid(), signal.SIGINT)
+            yield shard
+
+    with heard(signal.SIG_IGN):
+        assert len(list(pool.run(one_by_one(), tmp_path, 2))) == len(shards)

@@ -55,8 +55,9 @@ def run(shards: Iterable[Shard], out: Path, workers: int) -> Iterator[dict[str, 
 
 @contextmanager
 def _held() -> Iterator[Callable[[], None]]:
-    """Ctrl-C waits for a call of what this gives: inside the executor it may break the executor, or be lost."""
-    if threading.current_thread() is not threading.main_thread():  # which never gets one
+    """Ctrl-C waits for a call of what this gives: inside the executor it may break the executor."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as a shell has its jobs in the background do
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
     asked: list[int] = []
