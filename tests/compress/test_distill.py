@@ -213,7 +213,7 @@ def test_what_is_wrong(name, classifier, feed):
 
 
 def test_a_step_is_traced_once(classifier, feed, monkeypatch):
-    """Keras traces one that makes variables again: twice the wait in front of every training."""
+    """Keras traces one that makes variables a second time."""
     traces, step = [], Distiller.train_step
     monkeypatch.setattr(Distiller, "train_step", lambda self, *batch: traces.append(1) or step(self, *batch))
     distill(small(), feed, teacher=classifier, how=FineTuning(epochs=1, verbose=False))

@@ -161,7 +161,7 @@ def test_a_layer_that_gives_no_number_is_named():
 
 
 def test_a_step_is_traced_once(monkeypatch):
-    """Keras traces one that makes variables again: twice the wait in front of every training."""
+    """Keras traces one that makes variables a second time."""
     traces, step = [], tf_keras.Model.train_step
     monkeypatch.setattr(tf_keras.Model, "train_step", lambda self, data: traces.append(1) or step(self, data))
     fine_tune(small(), Numbers(), FineTuning(epochs=2, verbose=False), step="prune")
