@@ -8,6 +8,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
+from tfmap import flatbuffer
 from tfmap.export import convert, quantizer, rewriting
 from tfmap.litert import LiteModel
 from tfmap.models import normalisation
@@ -28,7 +29,116 @@ def test_the_outputs_are_those_of_the_model(kind, photos):
     copy = rewriting.for_integers(model)
     pictures = photos[0].astype("float32")
     np.testing.assert_allclose(copy.predict(pictures, verbose=0), model.predict(pictures, verbose=0), atol=1e-6)
+    assert type(copy.get_layer("normalisation")) is rewriting.Subtraction
+
+
+def _two_readers(x):
+    y, z = layers.Conv2D(4, 3, padding="same")(x), layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)(x)
+    return layers.Concatenate()([y, z, layers.SeparableConv2D(4, 3, padding="same")(x)])
+
+
+def _sequential(x):
+    return keras.Sequential([layers.ZeroPadding2D(), layers.Conv2D(4, 3)])(x)
+
+
+def _deep(x):
+    image = keras.Input(x.shape[1:])
+    return keras.Model(image, _sequential(layers.ZeroPadding2D(2)(image)))(x)
+
+
+CARRIED = {
+    "padded": lambda x: layers.Conv2D(4, 3, use_bias=False)(layers.ZeroPadding2D(2)(x)),
+    "two readers": _two_readers,
+    "sequential": _sequential,
+    "in a model within a model": _deep,
+}
+
+
+def _answering(body, kind="torch"):
+    image = keras.Input((48, 48, 3))
+    x = body(normalisation.layer(kind, 3)(image))
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalMaxPooling2D()(x)))
+    for weight in model.weights:
+        if weight.name == "bias":
+            weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+    return model
+
+
+def _answers(model, photos):
+    return model.predict(photos[0].astype("float32"), verbose=0)
+
+
+@pytest.mark.parametrize("body", CARRIED.values(), ids=CARRIED)
+def test_kernels_carry_the_factor(body, photos):
+    model = _answering(body)
+    copy = rewriting.for_integers(model)
+    assert type(copy.get_layer("normalisation")) is rewriting.Subtraction
+    expected = _answers(model, photos)
+    np.testing.assert_allclose(_answers(copy, photos), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def _shared(x):
+    conv = layers.Conv2D(4, 3)
+    return conv(layers.Activation("sigmoid")(conv(layers.Conv2D(3, 1)(conv(x)[..., :3]))[..., :3]))
+
+
+def _shared_model(x):
+    inner = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(3, 3)])
+    return inner(inner(x))
+
+
+def _adapted(x):
+    layer = layers.Conv2D(4, 3, padding="same")
+    y = layer(x)
+    layer.enable_lora(2)
+    return y
+
+
+NOT_CARRIED = {
+    "a pooling": lambda x: layers.Conv2D(4, 3)(layers.MaxPooling2D()(x)),
+    "one reader of two": lambda x: layers.Concatenate()([layers.Conv2D(4, 3, padding="same")(x), x]),
+    "a layer that is used again": _shared,
+    "a model that is used again": _shared_model,
+    "groups": lambda x: layers.Conv2D(6, 3, groups=3)(x),
+    "an adapter": _adapted,
+}
+
+
+@pytest.mark.parametrize("body", NOT_CARRIED.values(), ids=NOT_CARRIED)
+def test_what_cannot_carry_the_factor_reads_one_depthwise_convolution(body, photos):
+    model = _answering(body)
+    copy = rewriting.for_integers(model)
     assert type(copy.get_layer("normalisation")) is layers.DepthwiseConv2D
+    expected = _answers(model, photos)
+    np.testing.assert_allclose(_answers(copy, photos), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_model_that_gives_its_scaled_pictures_away_keeps_the_factor():
+    image = keras.Input((48, 48, 3))
+    x = normalisation.layer("tf", 3)(image)
+    copy = rewriting.for_integers(keras.Model(image, [layers.Conv2D(2, 3)(x), x]))
+    assert type(copy.get_layer("normalisation")) is layers.DepthwiseConv2D
+
+
+def test_a_factor_alone_is_no_op_at_all(photos):
+    model = _answering(lambda x: layers.Conv2D(4, 3)(layers.Rescaling(1 / 255, name="factor")(x)), "caffe")
+    file = flatbuffer.read(convert.int8(_net(layers.Rescaling(1 / 255, name="factor")), photos[0]))
+    assert [op.name for op in file.ops][:2] == ["QUANTIZE", "CONV_2D"]
+    copy = rewriting.for_integers(model)
+    assert type(copy.get_layer("factor")) is layers.Identity
+    np.testing.assert_allclose(_answers(copy, photos), _answers(model, photos), atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", [convert, quantizer], ids=["converter", "ai-edge-quantizer"])
+def test_an_integer_file_begins_with_a_subtraction(engine, photos):
+    names = [op.name for op in flatbuffer.read(engine.int8(_net(normalisation.layer("tf", 3)), photos[0])).ops]
+    assert names[:3] == ["QUANTIZE", "SUB", "CONV_2D"]
+
+
+def test_a_subtraction_can_be_cloned():
+    model = rewriting.for_integers(_answering(CARRIED["padded"]))
+    layer = keras.models.clone_model(model).get_layer("normalisation")
+    np.testing.assert_allclose(layer(np.zeros((1, 3)))[0], [-123.675, -116.28, -103.53], rtol=1e-6)
 
 
 def test_grey_pictures_too():
@@ -79,25 +189,18 @@ def test_the_callers_model_is_left_alone(photos):
         np.testing.assert_array_equal(now, then)
 
 
-@pytest.mark.parametrize("first", [layers.Identity(), layers.Rescaling(1 / 255), normalisation.layer("caffe", 3)])
-def test_a_model_without_factor_and_offset_is_returned(first):
+@pytest.mark.parametrize("first", [layers.Identity(), normalisation.layer("caffe", 3)])
+def test_a_model_without_a_factor_is_returned(first):
     model = _net(first)
     assert rewriting.for_integers(model) is model
 
 
 @pytest.mark.parametrize("kind", AFFINE)
 def test_no_tensor_before_the_first_convolution_loses_grey_levels(kind, photos):
-    data = convert.int8(_net(normalisation.layer(kind, 3)), photos[0])
-    interpreter = Interpreter(model_content=data)
-    interpreter.allocate_tensors()
-    steps = [
-        detail["quantization"][0]
-        for detail in interpreter.get_tensor_details()
-        if tuple(detail["shape"]) == (1, 48, 48, 3) and detail["quantization"][0] != 1.0
-    ]
+    made = flatbuffer.read(convert.int8(_net(normalisation.layer(kind, 3)), photos[0]))
     scale, offset = (np.broadcast_to(value, 3) for value in normalisation.KINDS[kind])
-    reach = (255 * scale + offset).max() - offset.min()
-    assert steps == pytest.approx([reach / 255], rel=0.02)
+    levels = 255 + np.ptp(offset / scale)  # one range for all three channels
+    assert [op.outputs[0].scale for op in made.ops[:2]] == [(1.0,), (pytest.approx(levels / 255, rel=1e-3),)]
 
 
 def test_a_rescaling_of_vectors_stays():

@@ -88,14 +88,19 @@ class KernelQuantizer(api.quantizers.LastValueQuantizer):
     Args:
         order: permutation that brings the output channels to the end, its own inverse; None where they are there.
         per_channel: a scale per channel rather than one for the kernel.
+
+    Attributes:
+        factor: what the kernel is multiplied with before it is rounded, shape (C, 1) for one per channel that it reads.
+            That of the pictures' normalisation: the variable keeps the size that the learning rate was chosen for.
     """
 
     def __init__(self, order: tuple[int, ...] | None = None, *, per_channel: bool = True) -> None:
         super().__init__(8, per_axis=per_channel, symmetric=True, narrow_range=True)
         self.order = order
+        self.factor: Any = 1.0
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
-        kernel = self._ordered(inputs)
+        kernel = self._scaled(inputs)
         reach = tf.stop_gradient(self._reach(kernel)) if training else None
         low, high = (-reach, reach) if training else (weights["min_var"], weights["max_var"])
         rounding = tf.quantization.fake_quant_with_min_max_vars
@@ -103,9 +108,17 @@ class KernelQuantizer(api.quantizers.LastValueQuantizer):
             rounding = tf.quantization.fake_quant_with_min_max_vars_per_channel
         return self._ordered(rounding(kernel, low, high, num_bits=8, narrow_range=True))
 
+    def rounded(self, kernel: tf.Variable, weights: dict) -> tf.Tensor:
+        """A kernel that stays as it is when it is multiplied and rounded; its range has been measured."""
+        return self(kernel, False, weights) / self.factor
+
+    def reach(self, kernel: tf.Variable) -> tf.Tensor:
+        """The range of a kernel, or of each of its output channels, to both sides of zero."""
+        return self._reach(self._scaled(kernel))
+
     def measure(self, kernel: tf.Variable, weights: dict) -> None:
         """Store the range of a kernel, for inference and the file."""
-        reach = self._reach(self._ordered(tf.convert_to_tensor(kernel)))
+        reach = self.reach(kernel)
         weights["min_var"].assign(-reach)
         weights["max_var"].assign(reach)
 
@@ -113,6 +126,9 @@ class KernelQuantizer(api.quantizers.LastValueQuantizer):
         """The largest magnitude; 1 for a channel of zeros, which any scale holds."""
         largest = tf.reduce_max(tf.abs(kernel), axis=range(kernel.shape.rank - 1) if self.per_axis else None)
         return tf.where(largest > 0, largest, 1.0)
+
+    def _scaled(self, kernel: tf.Tensor) -> tf.Tensor:
+        return self._ordered(tf.convert_to_tensor(kernel) * self.factor)
 
     def _ordered(self, kernel: tf.Tensor) -> tf.Tensor:
         return kernel if self.order is None else tf.transpose(kernel, self.order)

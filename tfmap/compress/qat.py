@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfmap.compress import bridge, fake_quantizers, means, quantizers
+from tfmap.compress import bridge, fake_quantizers, means, normalisation, quantizers
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
@@ -190,26 +190,26 @@ def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.C
     """
     legacy = quantizers.apart(legacy)
     api, scheme = tfmot().quantization.keras, quantizers.default_scheme()
-    constants = {layer.name: _depthwise(layer) for layer in legacy.layers if _is_affine(layer)}
-    known = {name for name in constants if _reads_pictures(legacy.get_layer(name))}
+    stands = normalisation.stands(legacy)
     carriers = {layer.name for layer in legacy.layers if quantizers.is_carrier(layer)}
     with api.quantize_scope({**SCOPE, **quantizers.scope()}):
-        annotated = tf_keras.models.clone_model(legacy, clone_function=_annotation(legacy, constants, scheme))
-        for layer, values in constants.values():
-            layer.set_weights(values)
+        annotated = tf_keras.models.clone_model(legacy, clone_function=_annotation(legacy, stands, scheme))
+        for stand in stands.values():
+            stand.layer.set_weights(stand.weights)
         result = api.quantize_apply(annotated, scheme)
-    fixed = {name: _reach(*values) if name in known else None for name, (_, values) in constants.items()}
-    return result, quantizers.refine(result, fixed, carriers)
+    reaches = {name: stand.reach for name, stand in stands.items()}
+    factors = {name: factor for stand in stands.values() for name, factor in stand.factors.items()}
+    return result, quantizers.refine(result, reaches, factors, carriers)
 
 
-def _annotation(legacy: tf_keras.Model, constants: Mapping[str, tuple], scheme: Any) -> Callable[[Any], Any]:
+def _annotation(legacy: tf_keras.Model, stands: Mapping[str, normalisation.Stand], scheme: Any) -> Callable[[Any], Any]:
     """layer -> the layer, or what stands in its place, in tfmot's note of how to quantise it."""
     registry, note = scheme.get_quantize_registry(), tfmot().quantization.keras.quantize_annotate_layer
     folded = {name for name, carried in _norms(legacy).items() if carried}
     silent = quantizers.silent(legacy)
 
     def annotate(layer: tf_keras.layers.Layer) -> Any:
-        layer = constants.get(layer.name, (layer,))[0]
+        layer = stands[layer.name].layer if layer.name in stands else layer
         if isinstance(layer, L.InputLayer) or _gives_several(layer):
             return layer
         if layer.name in folded:
@@ -261,36 +261,6 @@ def _ranks(layer: tf_keras.layers.Layer) -> set[int]:
     return {len(node.input_shapes) for node in layer.inbound_nodes}
 
 
-def _reads_pictures(layer: tf_keras.layers.Layer) -> bool:
-    """Whether it reads the input of the model, values 0..255, at every call."""
-    return all(isinstance(node.inbound_layers, L.InputLayer) for node in layer.inbound_nodes)
-
-
 def _gives_several(layer: tf_keras.layers.Layer) -> bool:
     """Whether it has several outputs, such as a sequence and a state: tfmot's wrapper takes one, they stay float."""
     return any(isinstance(node.outputs, list | tuple) for node in layer.inbound_nodes)
-
-
-def _is_affine(layer: tf_keras.layers.Layer) -> bool:
-    """A Rescaling of a picture by a factor and an offset: two int8 ops with two roundings, unless it is one."""
-    if not isinstance(layer, L.Rescaling) or _ranks(layer) != {4}:
-        return False
-    return bool(np.any(np.asarray(layer.scale) != 1) and np.any(np.asarray(layer.offset) != 0))
-
-
-def _reach(kernel: np.ndarray, offset: np.ndarray) -> tuple[float, float]:
-    """The range of a scaled picture, 1% wider.
-
-    With -1..1 exactly, every one of the 256 values would lie halfway between two steps, and each kernel rounds halves
-    its own way: the file would be a step off the training in a third of all values (measured).
-    """
-    ends = np.stack([offset, 255 * kernel.ravel() + offset])
-    return 1.01 * min(float(ends.min()), 0.0), 1.01 * max(float(ends.max()), 0.0)
-
-
-def _depthwise(layer: tf_keras.layers.Layer) -> tuple[tf_keras.layers.Layer, list[np.ndarray]]:
-    """The same map as a 1x1 depthwise convolution, and its weights."""
-    channels = layer.inbound_nodes[0].input_shapes[-1]
-    scale, offset = (np.broadcast_to(np.asarray(value, np.float32), channels) for value in (layer.scale, layer.offset))
-    twin = L.DepthwiseConv2D(1, name=layer.name, trainable=False)
-    return twin, [scale.reshape(1, 1, channels, 1), np.array(offset)]

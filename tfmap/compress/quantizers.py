@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -15,7 +16,7 @@ from tfmap.compress.legacy import tfmot
 from tfmap.compress.walk import bare, called, walk
 
 L = tf_keras.layers
-_PICTURE = (0.0, 255.0)
+PICTURE = (0.0, 255.0)
 _NOTHING = (0.0, 0.0)  # a range that has not seen a batch
 # Activations that tfmot knows how to quantise.
 _ACTIVATIONS = ("linear", "relu", "relu6", "softmax", "sigmoid", "tanh", "swish", "gelu")
@@ -152,7 +153,10 @@ def scope() -> dict[str, type]:
 
 
 def refine(
-    model: tf_keras.Model, fixed: Mapping[str, tuple[float, float] | None], carriers: Collection[str]
+    model: tf_keras.Model,
+    reaches: Mapping[str, tuple[float, float] | None],
+    factors: Mapping[str, Any],
+    carriers: Collection[str],
 ) -> fake_quantizers.CalibratedRange:
     """Replace what tfmot's quantisers do badly in a short training.
 
@@ -161,8 +165,9 @@ def refine(
 
     Args:
         model: what tfmot's quantize_apply returned.
-        fixed: name of a constant layer, such as the scale of the pictures -> the range of its output, None where that
-            has to be calibrated.
+        reaches: name of a constant layer, such as the scale of the pictures -> the range of its output, None where
+            that has to be calibrated.
+        factors: name of a convolution -> what the file's kernel is multiplied with.
         carriers: names of the depthwise convolutions of ones.
 
     Returns:
@@ -171,12 +176,12 @@ def refine(
     ranges, encodings = fake_quantizers.CalibratedRange(), fake_quantizers.Encodings()
     for layer in model.layers:
         name = bare(layer).name
-        _refine_kernel(layer)
+        _refine_kernel(layer, factors.get(name, 1.0))
         if name in carriers:
             _hold_ones(layer, encodings)
-        if name in fixed or name in carriers:
+        if name in reaches or name in carriers:
             _freeze(layer)  # last, as tf_keras lists every variable that is assigned as one to train
-        known = fixed.get(name)
+        known = reaches.get(name)
         quantizer = fake_quantizers.FixedRange() if known else ranges
         if getattr(layer, "_output_quantizers", None):
             layer._output_quantizers = [quantizer]
@@ -187,7 +192,7 @@ def refine(
                 _assign(getattr(activation, side, None), *(known or _NOTHING))
         if hasattr(layer, "quantizer_vars"):  # the input
             layer.quantizer = fake_quantizers.FixedRange()
-            _assign(layer.quantizer_vars, *_PICTURE)
+            _assign(layer.quantizer_vars, *PICTURE)
     return ranges
 
 
@@ -227,7 +232,7 @@ def round_kernels(model: tf_keras.Model) -> None:
     measure_kernels(model)
     for layer in model.layers:
         for kernel, quantizer, variables in getattr(layer, "_weight_vars", ()):
-            kernel.assign(quantizer(kernel, False, variables))
+            kernel.assign(quantizer.rounded(kernel, variables))
 
 
 def _freeze(wrapper: Any) -> None:
@@ -237,13 +242,14 @@ def _freeze(wrapper: Any) -> None:
     wrapper._trainable_weights.clear()
 
 
-def _refine_kernel(wrapper: Any) -> None:
+def _refine_kernel(wrapper: Any, factor: Any) -> None:
     """Give a kernel our quantiser, and variables of the shape of its ranges."""
     if not getattr(wrapper, "_weight_vars", None):
         return
     ((kernel, _, variables),) = wrapper._weight_vars
     quantizer = _quantizer(wrapper.layer, kernel)
-    reach = quantizer._reach(quantizer._ordered(tf.convert_to_tensor(kernel)))
+    quantizer.factor = np.reshape(np.asarray(factor, np.float32), (-1, 1))
+    reach = quantizer.reach(kernel)
     if variables["min_var"].shape != reach.shape:
         low, high = (
             wrapper.add_weight(name=f"channel_{end}", shape=reach.shape, trainable=False) for end in ("min", "max")

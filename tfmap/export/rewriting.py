@@ -2,8 +2,9 @@
 
 Two for integers: a Rescaling by a factor and an offset becomes MUL and ADD. TensorFlow 2.21's quantiser gives the
 tensor between them the range of both sides of the ADD: for pixels / 127.5 - 1 that is -1..2 where 0..2 is used, so of
-256 grey levels only 171 are left, before the first convolution has seen them. One depthwise convolution does the same
-sum in 32 bits. And a LayerNormalization becomes, among others, NEG, for which there is no kernel in integers.
+256 grey levels only 171 are left, before the first convolution has seen them. A subtraction is enough where the
+convolutions behind it can carry the factor (see `folding`); elsewhere one depthwise convolution does the same sum in 32
+bits. And a LayerNormalization becomes, among others, NEG, for which there is no kernel in integers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras import ops
+
+from tfmap.export import folding
 
 
 class Rewriting(NamedTuple):
@@ -33,14 +36,18 @@ class Rewriting(NamedTuple):
 def for_integers(model: keras.Model) -> keras.Model:
     """The same model with layers that a file of integers can hold: see above.
 
-    A factor alone, or an offset alone, is one op already, and one that the converter may hide in the next.
-
     Args:
         model: a functional model in float32; without such a layer, or of another kind, it is returned as it is.
     """
+    folded = folding.foldable(model)
+    scales = {id(reader): layer.scale for layer, readers in folded.items() for reader in readers}
+    mean = Rewriting(folded.__contains__, _as_mean, lambda layer: [])
+    carrier = Rewriting(
+        lambda layer: id(layer) in scales, _same, lambda layer: folding.kernel_first(_own(layer), scales[id(layer)])
+    )
     depthwise = Rewriting(_is_affine, lambda layer: keras.layers.DepthwiseConv2D(1, name=layer.name), _kernel_and_bias)
     centred = Rewriting(_is_layer_norm, lambda layer: CentredNormalization.from_config(layer.get_config()), _own)
-    return _rewritten(model, [depthwise, centred])
+    return _rewritten(model, [depthwise, centred, mean, carrier])
 
 
 def without_normalization(model: keras.Model) -> keras.Model:
@@ -68,6 +75,26 @@ class CentredNormalization(keras.layers.LayerNormalization):
         return outputs if self.beta is None else outputs + ops.reshape(self.beta, shape)
 
 
+class Subtraction(keras.layers.Layer):
+    """What is subtracted from pictures.
+
+    Args:
+        mean: a number, or one for each channel.
+    """
+
+    def __init__(self, mean: float | list[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mean = mean
+
+    def call(self, inputs: Any) -> Any:
+        """Float32 (B, H, W, C) -> the same."""
+        return inputs - ops.convert_to_tensor(self.mean, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """For clones."""
+        return {**super().get_config(), "mean": self.mean}
+
+
 def _rewritten(model: keras.Model, rewritings: list[Rewriting]) -> keras.Model:
     """A copy, or the model itself where nothing applies."""
     found = {id(layer): way for way in rewritings for layer in _leaves(model) if way.applies(layer)}
@@ -75,7 +102,7 @@ def _rewritten(model: keras.Model, rewritings: list[Rewriting]) -> keras.Model:
         return model
 
     def clone(layer: keras.Layer) -> keras.Layer:
-        return found[id(layer)].new(layer) if id(layer) in found else type(layer).from_config(layer.get_config())
+        return found[id(layer)].new(layer) if id(layer) in found else _same(layer)
 
     copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
     for old, new in zip(_leaves(model), _leaves(copy), strict=True):
@@ -83,6 +110,10 @@ def _rewritten(model: keras.Model, rewritings: list[Rewriting]) -> keras.Model:
         if isinstance(new, keras.layers.Normalization):
             new.finalize_state()  # it computes with constants made of its weights
     return copy
+
+
+def _same(layer: keras.Layer) -> keras.Layer:
+    return type(layer).from_config(layer.get_config())
 
 
 def _own(layer: keras.Layer) -> list[np.ndarray]:
@@ -100,6 +131,12 @@ def _leaves(model: keras.Model) -> list[keras.Layer]:
 def _is_cloneable(layer: keras.Layer) -> bool:
     """Whether it is a layer, or a model that says what it is made of: a subclass of Model does not."""
     return not isinstance(layer, keras.Model) or type(layer) is keras.Sequential or hasattr(layer, "_nodes_by_depth")
+
+
+def _as_mean(layer: keras.layers.Rescaling) -> keras.Layer:
+    """What is left of a Rescaling without its factor."""
+    mean = -np.asarray(layer.offset, np.float64) / np.asarray(layer.scale, np.float64)
+    return Subtraction(mean.tolist(), name=layer.name) if np.any(mean) else keras.layers.Identity(name=layer.name)
 
 
 def _is_affine(layer: keras.Layer) -> bool:
