@@ -1,7 +1,7 @@
 """What channel pruning costs and gives: a model of the embedded sample, whole and with half its multiply-adds.
 
     python -m benchmarks.channels FOLDER [--macs 0.5] [--scores taylor l1 batchnorm] [--epochs 12] [--models CACHE]
-        [--network mobilenet_v2_100] [--weights FILE] [--size 128]
+        [--then "distill(epochs=24)"] [--network mobilenet_v2_100] [--weights FILE] [--size 128]
 
 The network is the demo's unless another is named; it is trained as there. FOLDER holds TrashNet's six class folders:
 those of its pictures that are not in the sample judge too. Latency is that of a file at one thread, all files in turns,
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--macs", type=float, default=0.5)
     parser.add_argument("--scores", nargs="+", default=["taylor", "l1", "batchnorm"])
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--then", default="", help="steps of a recipe behind the pruning")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", default=tempfile.mkdtemp(prefix="tfmap-models-"))
     parser.add_argument("--network", default=waste.CONFIG["model"]["backbone"])
@@ -43,6 +44,7 @@ def main() -> None:
     variants = {"whole": whole}
     for score in arguments.scores:
         recipe = f"channels({arguments.macs}, '{score}', epochs={arguments.epochs})"
+        recipe += f"|{arguments.then}" if arguments.then else ""
         variants[recipe] = compress.compress(whole, source, recipe=recipe, **waste.settings(arguments.seed))
     title = (
         f"Channel pruning of {arguments.network} at {arguments.size} px on sample:trash: percent right, ratios to whole"

@@ -1,4 +1,4 @@
-"""Maths of boxes: formats, area, overlap, clipping, and the box around points.
+"""Maths of boxes: formats, area, overlap, codes relative to anchors, suppression, and the box around points.
 
 A box is float32 (..., 4), yxyx: top, left, bottom, right in pixels, edges and not centres, so the whole picture is
 (0, 0, H, W) and areas need no "+ 1". A row of zeros is padding; every function here leaves it one.
@@ -6,14 +6,17 @@ A box is float32 (..., 4), yxyx: top, left, bottom, right in pixels, edges and n
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
+import numpy as np
 from keras import ops
 
 Tensor = Any
 Size = tuple[int, int]
 # xyxy: Pascal VOC. xywh: left, top, width, height, COCO. cxcywh: centre and sides, YOLO, here in pixels.
 Format = Literal["yxyx", "xyxy", "xywh", "cxcywh"]
+_TINY = 1e-9  # keeps 0 / 0 a number
 
 
 def convert(boxes: Tensor, old: Format, new: Format) -> Tensor:
@@ -71,6 +74,84 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     return ops.where(union > 0, shared / ops.where(union > 0, union, 1.0), 0.0)
 
 
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of pairs, float32 (..., 4) twice -> (...) in [0, 1]; 0 where both are empty."""
+    return _shares(a, b)[0]
+
+
+def giou(a: Tensor, b: Tensor) -> Tensor:
+    """Generalised IoU of pairs, float32 (..., 4) twice -> (...) in (-1, 1]: apart, it tells how far.
+
+    Source: Rezatofighi et al., Generalized Intersection over Union, 2019, algorithm 1.
+    """
+    shared, union = _shares(a, b)
+    hull = area(_hull(a, b))
+    return shared - (hull - union) / ops.maximum(hull, _TINY)
+
+
+def ciou(a: Tensor, b: Tensor) -> Tensor:
+    """Complete IoU of pairs, float32 (..., 4) twice -> (...), at most 1: also less for centres and shapes that differ.
+
+    Source: Zheng et al., Distance-IoU Loss, 2020, equations 7 to 11; no gradient goes through their trade-off alpha.
+    """
+    shared = overlap(a, b)
+    height, width = sides(_hull(a, b))
+    (y_a, x_a, h_a, w_a), (y_b, x_b, h_b, w_b) = _centred(a), _centred(b)
+    apart = ((y_a - y_b) ** 2 + (x_a - x_b) ** 2) / ops.maximum(height**2 + width**2, _TINY)
+    shape = (4 / math.pi**2) * (ops.arctan2(w_a, h_a) - ops.arctan2(w_b, h_b)) ** 2
+    alpha = ops.stop_gradient(shape / ops.maximum(1.0 - shared + shape, _TINY))
+    return shared - apart - alpha * shape
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """What a detector says of boxes: the way from an anchor's centre in its sides, and the logarithm of the growth.
+
+    Args:
+        boxes: float32 (..., 4), sides above 0.
+        anchors: float32 (..., 4), one for each box, sides above 0.
+
+    Returns:
+        float32 (..., 4): y, x, height, width, as TFLite_Detection_PostProcess reads them with scales of 1.
+
+    Source: Girshick et al., Rich feature hierarchies for accurate object detection, 2014, appendix C.
+    """
+    (y, x, height, width), (y_a, x_a, h_a, w_a) = _centred(boxes), _centred(anchors)
+    return ops.stack([(y - y_a) / h_a, (x - x_a) / w_a, ops.log(height / h_a), ops.log(width / w_a)], axis=-1)
+
+
+def decode(codes: Tensor, anchors: Tensor) -> Tensor:
+    """The boxes float32 (..., 4) that codes mean; arguments as `encode` gives and takes them."""
+    y_a, x_a, h_a, w_a = _centred(anchors)
+    y, x = codes[..., 0] * h_a + y_a, codes[..., 1] * w_a + x_a
+    height, width = ops.exp(codes[..., 2]) * h_a, ops.exp(codes[..., 3]) * w_a
+    return ops.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=-1)
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, *, threshold: float = 0.5, most: int = 100) -> np.ndarray:
+    """Greedy non-maximum suppression: the best box stays, those that overlap it go, and so on.
+
+    Args:
+        boxes: float32 (N, 4).
+        scores: float32 (N,); of equal ones the first box counts as the better.
+        threshold: boxes with a higher IoU than this with a better one go.
+        most: boxes that stay at most.
+
+    Returns:
+        int64 (M,): indices of those that stay, best first.
+    """
+    order, kept = np.argsort(-scores, kind="stable"), []
+    boxes = np.asarray(boxes, np.float32)[order]
+    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    while len(order) and len(kept) < most:
+        kept.append(order[0])
+        low, high = np.maximum(boxes[:, :2], boxes[0, :2]), np.minimum(boxes[:, 2:], boxes[0, 2:])
+        shared = np.prod(np.maximum(high - low, 0), axis=1)
+        far = shared <= threshold * (areas + areas[0] - shared)
+        far[0] = False
+        boxes, areas, order = boxes[far], areas[far], order[far]
+    return np.array(kept, np.int64)
+
+
 def clip(boxes: Tensor, size: Size) -> Tensor:
     """The part of each box that lies in a picture of `size` (height, width)."""
     height, width = size
@@ -102,3 +183,23 @@ def outline(boxes: Tensor, steps: int = 1) -> Tensor:
 def around(points: Tensor) -> Tensor:
     """The smallest boxes that hold sets of P points, float32 (..., P, 2) -> (..., 4)."""
     return ops.concatenate([ops.min(points, axis=-2), ops.max(points, axis=-2)], axis=-1)
+
+
+def _shares(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Of pairs: shared area over that of both, and the latter in square pixels."""
+    low, high = ops.maximum(a[..., :2], b[..., :2]), ops.minimum(a[..., 2:], b[..., 2:])
+    shared = area(ops.concatenate([low, high], axis=-1))
+    union = area(a) + area(b) - shared
+    return shared / ops.maximum(union, _TINY), union
+
+
+def _hull(a: Tensor, b: Tensor) -> Tensor:
+    """Of pairs: the smallest box that holds both."""
+    low, high = ops.minimum(a[..., :2], b[..., :2]), ops.maximum(a[..., 2:], b[..., 2:])
+    return ops.concatenate([low, high], axis=-1)
+
+
+def _centred(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Centre y and x, height and width, each (...)."""
+    top, left, bottom, right = (boxes[..., k] for k in range(4))
+    return (top + bottom) / 2, (left + right) / 2, bottom - top, right - left

@@ -13,7 +13,7 @@ import tf_keras
 from tfmap.compress.callbacks import Best, CarefulAdam, Progress, StopIfNotFinite
 from tfmap.errors import InputError
 
-_MOMENTUM = 0.9
+MOMENTUM = 0.9  # of the statistics of norms
 Policy = Callable[[dict, Any], dict]
 
 
@@ -126,7 +126,7 @@ def _quicken_norms(model: tf_keras.Model) -> None:
     for layer in model.layers:
         norm = getattr(layer, "layer", layer)
         if isinstance(norm, tf_keras.layers.BatchNormalization):
-            norm.momentum = min(norm.momentum, _MOMENTUM)
+            norm.momentum = min(norm.momentum, MOMENTUM)
 
 
 def _compile(model: tf_keras.Model, how: FineTuning, *, steps: int) -> None:

@@ -11,8 +11,9 @@ from keras import ops
 
 from tfmap.compress import bridge
 from tfmap.compress.callbacks import Progress, careful, counter, culprit, trouble
-from tfmap.compress.finetune import Feed, FineTuning, example_of, examples
+from tfmap.compress.finetune import MOMENTUM, Feed, FineTuning, example_of, examples
 from tfmap.errors import InputError
+from tfmap.train.phases import momentum
 
 _END = "final_output"  # Keras' key of a model's outputs among those of its layers
 
@@ -79,15 +80,16 @@ def fit(distiller: Distiller, feed: Feed, how: FineTuning) -> None:
         monitor, mode = ("val_loss", "min") if how.multi_label else ("val_accuracy", "max")
         best = {"patience": how.epochs, "restore_best_weights": True, "mode": mode}
         watching.append(keras.callbacks.EarlyStopping(monitor, **best))
-    distiller.fit(
-        examples(feed, replace(how, teacher=None), classes=classes),
-        steps_per_epoch=feed.steps,
-        epochs=how.epochs,
-        validation_data=validation,
-        callbacks=watching,
-        shuffle=False,  # they come shuffled
-        verbose=0,
-    )
+    with momentum(distiller.student, MOMENTUM):
+        distiller.fit(
+            examples(feed, replace(how, teacher=None), classes=classes),
+            steps_per_epoch=feed.steps,
+            epochs=how.epochs,
+            validation_data=validation,
+            callbacks=watching,
+            shuffle=False,  # they come shuffled
+            verbose=0,
+        )
 
 
 def _compile(distiller: Distiller, how: FineTuning, *, steps: int) -> None:

@@ -63,7 +63,7 @@ def set_trainable(model: keras.Model, trainable: bool | str, *, batchnorm: str) 
 
 @contextmanager
 def momentum(model: keras.Model, value: float | None) -> Iterator[None]:
-    """Give every BatchNorm a momentum of its moving statistics, for a while.
+    """Give every BatchNorm, those of models within the model too, a momentum of its moving statistics, for a while.
 
     Pretrained networks carry 0.99, which follows over some hundred steps. A small data set has no more than that in
     ten epochs: validation then looks at statistics of weights long gone.
@@ -72,7 +72,7 @@ def momentum(model: keras.Model, value: float | None) -> Iterator[None]:
         model: the model; its own momenta are back at the end.
         value: in [0, 1); None changes nothing.
     """
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     own = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = layer.momentum if value is None else value
