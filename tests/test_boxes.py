@@ -97,3 +97,92 @@ def test_padding_stays_padding():
     np.testing.assert_array_equal(boxes.clip(nothing, (4, 4)), nothing)
     np.testing.assert_array_equal(boxes.iou(nothing, nothing), [[0]])
     np.testing.assert_array_equal(boxes.sides(nothing), [[0], [0]])
+
+
+@quick
+@given(whole_boxes(), whole_boxes())
+def test_pairs_are_the_diagonal_of_all(a, b):
+    np.testing.assert_allclose(boxes.overlap(a, b), np.diag(boxes.iou(a, b)), rtol=1e-6)
+
+
+@quick
+@given(whole_boxes(), whole_boxes())
+def test_generalised_iou_is_counted_in_pixels(a, b):
+    for one, two, received in zip(a, b, np.asarray(boxes.giou(a, b)), strict=True):
+        hull = paint(np.concatenate([np.minimum(one[:2], two[:2]), np.maximum(one[2:], two[2:])])).sum()
+        union, shared = (paint(one) | paint(two)).sum(), (paint(one) & paint(two)).sum()
+        assert received == pytest.approx(shared / max(union, 1) - (hull - union) / max(hull, 1), abs=1e-6)
+
+
+def test_complete_iou_of_a_case_by_hand():
+    a, b = np.array([[0, 0, 4, 2]], "float32"), np.array([[2, 0, 6, 4]], "float32")
+    shared = 4 / (8 + 16 - 4)
+    apart = (2**2 + 1**2) / (6**2 + 4**2)
+    shape = 4 / np.pi**2 * (np.arctan(2 / 4) - np.arctan(4 / 4)) ** 2
+    alpha = shape / (1 - shared + shape)
+    assert float(boxes.ciou(a, b)[0]) == pytest.approx(shared - apart - alpha * shape, abs=1e-6)
+
+
+@quick
+@given(whole_boxes())
+def test_a_box_agrees_with_itself_whatever_the_measure(a):
+    there = np.asarray(boxes.area(a)) > 0
+    for measure in (boxes.overlap, boxes.giou, boxes.ciou):
+        received = np.asarray(measure(a, a))
+        assert np.isfinite(received).all()
+        np.testing.assert_allclose(received[there], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("measure", [boxes.giou, boxes.ciou])
+def test_apart_a_step_nearer_is_better(measure):
+    a = np.tile(np.array([0, 0, 4, 4], "float32"), (5, 1))
+    b = a + np.arange(4, 9, dtype="float32")[:, None]
+    assert (np.diff(measure(a, b)) < 0).all()
+
+
+@quick
+@given(whole_boxes(), whole_boxes())
+def test_codes_come_back_as_the_boxes(a, anchors):
+    a[:, 2:] += 1
+    anchors[:, 2:] += 1
+    np.testing.assert_allclose(boxes.decode(boxes.encode(a, anchors), anchors), a, atol=1e-3)
+
+
+def test_codes_by_hand():
+    box, anchor = np.array([[2, 3, 6, 11]], "float32"), np.array([[0, 0, 4, 4]], "float32")
+    np.testing.assert_allclose(boxes.encode(box, anchor), [[2 / 4, 5 / 4, 0, np.log(2)]], rtol=1e-6)
+
+
+def greedy(found, scores, threshold):
+    """Suppression by the book, one pair after the other."""
+    kept = []
+    for i in np.argsort(-scores, kind="stable"):
+        if all(np.asarray(boxes.iou(found[i : i + 1], found[j : j + 1]))[0, 0] <= threshold for j in kept):
+            kept.append(i)
+    return kept
+
+
+@quick
+@given(whole_boxes(6), st.lists(st.integers(0, 3), min_size=6, max_size=6), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_suppression_is_greedy(found, scores, threshold):
+    found[:, 2:] += 1
+    scores = np.array(scores, "float32")
+    assert boxes.suppress(found, scores, threshold=threshold).tolist() == greedy(found, scores, threshold)
+    assert len(boxes.suppress(found, scores, threshold=threshold, most=2)) == min(
+        2, len(greedy(found, scores, threshold))
+    )
+
+
+def test_suppression_of_many_agrees_with_tensorflow():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 300, (1000, 2))
+    found = np.concatenate([low, low + rng.uniform(5, 80, (1000, 2))], axis=1).astype("float32")
+    scores = rng.uniform(size=1000).astype("float32")
+    expected = tf.image.non_max_suppression(found, scores, 100, iou_threshold=0.5).numpy()
+    np.testing.assert_array_equal(boxes.suppress(found, scores), expected)
+
+
+def test_nothing_to_suppress():
+    assert boxes.suppress(np.zeros((0, 4), "float32"), np.zeros(0, "float32")).tolist() == []

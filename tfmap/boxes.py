@@ -17,6 +17,7 @@ Size = tuple[int, int]
 # xyxy: Pascal VOC. xywh: left, top, width, height, COCO. cxcywh: centre and sides, YOLO, here in pixels.
 Format = Literal["yxyx", "xyxy", "xywh", "cxcywh"]
 _TINY = 1e-9  # keeps 0 / 0 a number
+_BLOCK = 32  # boxes that are compared with all others at a time
 
 
 def convert(boxes: Tensor, old: Format, new: Format) -> Tensor:
@@ -140,16 +141,16 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, *, threshold: float = 0.5, m
         int64 (M,): indices of those that stay, best first.
     """
     order, kept = np.argsort(-scores, kind="stable"), []
-    boxes = np.asarray(boxes, np.float32)[order]
-    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    edges = np.asarray(boxes, np.float32)[order].T  # columns of their own: numbers that are worked on lie together
     while len(order) and len(kept) < most:
-        kept.append(order[0])
-        low, high = np.maximum(boxes[:, :2], boxes[0, :2]), np.minimum(boxes[:, 2:], boxes[0, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        far = shared <= threshold * (areas + areas[0] - shared)
-        far[0] = False
-        boxes, areas, order = boxes[far], areas[far], order[far]
-    return np.array(kept, np.int64)
+        close, gone = _close(edges[:, :_BLOCK], edges, threshold), np.zeros(len(order), bool)
+        for i, near in enumerate(close):
+            if not gone[i]:
+                kept.append(order[i])
+                gone |= near
+        rest = len(close) + np.flatnonzero(~gone[len(close) :])
+        edges, order = edges[:, rest], order[rest]
+    return np.array(kept[:most], np.int64)
 
 
 def clip(boxes: Tensor, size: Size) -> Tensor:
@@ -203,3 +204,16 @@ def _centred(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Centre y and x, height and width, each (...)."""
     top, left, bottom, right = (boxes[..., k] for k in range(4))
     return (top + bottom) / 2, (left + right) / 2, bottom - top, right - left
+
+
+def _close(some: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
+    """Edges (4, M) and (4, N) -> bool (M, N): whether their IoU is above a threshold."""
+    low, high = np.maximum(some[:2, :, None], others[:2, None]), np.minimum(some[2:, :, None], others[2:, None])
+    shared = _product(low, high)
+    return shared > threshold * (_product(some[:2], some[2:])[:, None] + _product(others[:2], others[2:]) - shared)
+
+
+def _product(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Areas between two corners, (2, ...) twice -> (...)."""
+    height, width = np.maximum(high - low, 0)
+    return height * width
