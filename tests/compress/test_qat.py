@@ -252,7 +252,7 @@ def test_activations_and_norms_that_tfmot_does_not_know():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("offset, extra", [([-2.1, -2.0, -1.8], "ADD"), (0.0, "MUL")])
+@pytest.mark.parametrize(("offset", "extra"), [([-2.1, -2.0, -1.8], "ADD"), (0.0, "MUL")])
 def test_kernels_carry_a_factor_for_each_channel(offset, extra):
     image = keras.Input((16, 16, 3))
     x = layers.ZeroPadding2D(1)(layers.Rescaling([0.017, 0.0175, 0.0174], offset)(image))
