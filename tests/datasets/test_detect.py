@@ -14,7 +14,9 @@ def test_unknown_format():
 
 
 def test_unknown_sample():
-    with pytest.raises(InputError, match=r"unknown sample 'trahs'\. Samples: trash\. Did you mean 'trash'\?"):
+    with pytest.raises(
+        InputError, match=r"unknown sample 'trahs'\. Samples: cells, membrane, trash\. Did you mean 'trash'\?"
+    ):
         load("sample:trahs")
 
 
