@@ -1,6 +1,6 @@
 """What rounding, pruning and sharing weights cost: the demo's recipe with several seeds, and unseen pictures too.
 
-    python -m benchmarks.compression FOLDER [--seeds 3] [--models CACHE]
+    python -m benchmarks.compression FOLDER [--seeds 3] [--models CACHE] [--only "int8" "prune*"]
 
 FOLDER holds the six class folders of TrashNet (2,527 pictures), of which sample:trash has 1,137; the others, which no
 training sees, are scored beside the validation pictures: 227 are too few to tell half a point. Trained models and what
@@ -14,6 +14,7 @@ import gzip
 import json
 import tempfile
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--models", default=tempfile.mkdtemp(prefix="tfmap-models-"))
+    parser.add_argument("--only", nargs="+", default=["*"], help="patterns of variants, such as 'QAT int8'")
     arguments = parser.parse_args()
     kept = Path(arguments.models, "compression.json")
     rows = json.loads(kept.read_text()) if kept.exists() else []
@@ -50,7 +52,7 @@ def main() -> None:
         scores = _scores(waste.of_keras(model), pictures)
         known = {row["variant"] for row in rows if row["seed"] == seed}
         for variant, make in _variants(model, source, seed).items():
-            if variant in known:
+            if variant in known or not any(fnmatchcase(variant, pattern) for pattern in arguments.only):
                 continue
             predict, sizes = make()
             found = _row(_scores(predict, pictures), scores, pictures)
