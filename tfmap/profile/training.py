@@ -125,6 +125,7 @@ class Training:
         return Loop(
             net=trainer.in_precision(self._model, recipe["precision"]),
             task=self._task,
+            classes=len(source.classes),
             feed=self._feed,
             policy=augment.build(self._config.get("augment", {}).get("ops", ""), classes=len(source.classes)),
             loss=self._task.losses(recipe["loss"], multi_label=source.multi_label, gamma=recipe["gamma"]),

@@ -200,13 +200,14 @@ def _sigmoid_terms(y_true: Any, y_pred: Any, power: float) -> Any:
     return -(y_true * hard_yes * ops.log(y_pred) + (1.0 - y_true) * hard_no * ops.log(1.0 - y_pred))
 
 
-def metrics(*, multi_label: bool = False) -> list[keras.metrics.Metric]:
+def metrics(*, classes: int, multi_label: bool = False) -> list[keras.metrics.Metric]:
     """What the progress bar shows; the first one, as val_<name>, is what the best checkpoint is chosen by.
 
-    Targets are rows (B, K), mixed ones included: "accuracy" compares the largest target with the largest output.
+    Targets are rows (B, K), mixed ones included: "accuracy" compares the largest target with the largest output. The
+    variables are made at once: a training step under a strategy may not make any.
     """
     if multi_label:
-        return [keras.metrics.AUC(curve="PR", multi_label=True, name="mean_average_precision")]
+        return [keras.metrics.AUC(curve="PR", multi_label=True, num_labels=classes, name="mean_average_precision")]
     return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
 

@@ -115,7 +115,7 @@ def fit(
     settings.check(recipe)
     settings.check_target(source, task)
     imbalance.check(class_weights, loss, pipeline or {})
-    module, classes = tasks.get(task), model.output_shape[-1]
+    module, classes = tasks.get(task), len(source.classes)
     settings.check_fits(model, source)
     run = Run(out) if out is not None else None
     state = checkpoint.start(run, recipe)
@@ -140,6 +140,7 @@ def fit(
         Loop(
             net=net,
             task=module,
+            classes=classes,
             feed=feed,
             policy=augmentation.build(augment, classes=classes),
             loss=criterion,

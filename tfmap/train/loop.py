@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +28,7 @@ class Loop:
     Attributes:
         net: the model that learns, in the precision it computes in.
         task: the task's module.
+        classes: K.
         feed: batches.
         policy: augmentation.
         loss: (targets, outputs) -> loss per example.
@@ -39,6 +41,7 @@ class Loop:
 
     net: keras.Model
     task: ModuleType
+    classes: int
     feed: Feed
     policy: Callable[[dict, Any], dict]
     loss: Callable[[Any, Any], Any]
@@ -111,20 +114,24 @@ class Loop:
             clip_norm=recipe["clip_norm"],
             accumulate=recipe["accumulate"],
         )
-        wrapped = trainer.make(
-            self.net, self.task, policy=self.policy, seed=self.seed + number, smoothing=recipe["label_smoothing"]
+        wrapped = trainer.Trainer(
+            self.net,
+            policy=self.policy,
+            targets=partial(self.task.targets, classes=self.classes, label_smoothing=recipe["label_smoothing"]),
+            truths=partial(self.task.targets, classes=self.classes),
+            loss=self.loss,
+            shown=self._metrics(),
+            seed=self.seed + number,
         )
-        multi_label = self.feed.split.labels.ndim == 2
-        wrapped.compile(
-            optimizer=optimizer,
-            loss=_MeanLoss(self.loss),
-            weighted_metrics=self.task.metrics(multi_label=multi_label),
-        )
+        wrapped.compile(optimizer=optimizer)
         return wrapped
 
+    def _metrics(self) -> list[keras.metrics.Metric]:
+        labels = self.feed.split.labels
+        return self.task.metrics(classes=self.classes, multi_label=labels.ndim == 2)
+
     def _monitor(self) -> str:
-        multi_label = self.feed.split.labels.ndim == 2
-        return self.task.metrics(multi_label=multi_label)[0].name
+        return self._metrics()[0].name
 
     def _patience(self, phase: phases.Phase, total: int) -> int | None:
         return self.recipe["patience"] if phase.end == total else None
@@ -186,17 +193,6 @@ class Loop:
         self.state.arrays = {"net": _arrays(self.net.variables), "best": best.weights}
         if self.run is not None:
             self.state.save(self.run.file("checkpoints") / "last.npz")
-
-
-class _MeanLoss(keras.losses.Loss):
-    """Mean of a per-example loss over the examples that count (weight above 0)."""
-
-    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        super().__init__(name="loss", reduction="mean_with_sample_weight")
-        self.function = function
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self.function(y_true, y_pred)
 
 
 def _arrays(variables: list[keras.Variable]) -> list[np.ndarray]:

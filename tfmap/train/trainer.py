@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -17,11 +16,16 @@ FLOAT32_LAYERS = ("logits", "probabilities")
 class Trainer(keras.Model):
     """Wraps a model for training; augmentation and targets live here, so the model that is saved holds neither.
 
+    Outputs and targets may be any structure, such as a dict: Keras' own losses and metrics want one of each for every
+    tensor in it, the loss and the metrics of a task see all of it.
+
     Args:
         net: the model to train.
         policy: augmentation, (batch, seed) -> batch.
         targets: augmented batch -> training targets (with label smoothing), on the device.
         truths: batch -> targets as they are, for validation.
+        loss: (targets, outputs) -> loss of each example, float32 (B,).
+        shown: metrics of (targets, outputs), their variables made.
         seed: base of the augmentation's draws; the optimizer's step and the replica are folded in.
     """
 
@@ -32,6 +36,8 @@ class Trainer(keras.Model):
         policy: Callable[[dict, Any], dict],
         targets: Callable[[dict], Any],
         truths: Callable[[dict], Any],
+        loss: Callable[[Any, Any], Any],
+        shown: Sequence[keras.metrics.Metric],
         seed: int,
     ) -> None:
         super().__init__(name="trainer", dtype=net.dtype_policy)
@@ -39,6 +45,8 @@ class Trainer(keras.Model):
         self.policy = policy
         self.targets = targets
         self.truths = truths
+        self.criterion = loss
+        self.shown = list(shown)
         self.seed = seed
 
     def call(self, image: Any, training: bool = False) -> Any:
@@ -54,15 +62,21 @@ class Trainer(keras.Model):
         """Keras' own step on the batch as it is."""
         return super().test_step((_image(batch), self.truths(batch), batch["weight"]))
 
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Mean over the examples that count (weight above 0)."""
+        losses = self.criterion(y, y_pred)
+        return _Mean(name="loss", reduction="mean_with_sample_weight")(losses, losses, sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Every metric looks at all of the outputs."""
+        for metric in self.shown:
+            metric.update_state(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Under a strategy Keras builds loss and metrics before the first step, from a batch that it takes away from
-        the epoch and expects to be a tuple. Shapes are enough, and they are known."""
-        strategy = self._distribute_strategy
-        if strategy is not None:
-            outputs = self.net.output_shape
-            shapes = (self.net.input_shape, "float32"), (outputs, "float32"), (outputs[:1], "float32")
-            with strategy.scope():
-                self._symbolic_build(data_batch=tuple(keras.KerasTensor(shape, dtype) for shape, dtype in shapes))
+        """Nothing is left to build. Under a strategy Keras would take a batch away from the epoch to see about it."""
 
     def _draw_seed(self) -> tf.Tensor:
         """int32 (2,): differs between steps, replicas and phases; the same again after a resume."""
@@ -71,22 +85,15 @@ class Trainer(keras.Model):
         return tf.stack([self.seed + 7919 * replica, tf.cast(self.optimizer.iterations, tf.int32)])
 
 
+class _Mean(keras.losses.Loss):
+    """Of losses that are known already, by Keras' way of sharing them out among replicas."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return y_pred
+
+
 def _image(batch: dict) -> Any:
     return ops.cast(batch["image"], "float32")
-
-
-def make(
-    net: keras.Model, task: ModuleType, *, policy: Callable[[dict, Any], dict], seed: int, smoothing: float
-) -> Trainer:
-    """A Trainer for the task's targets; its validation targets are not smoothed."""
-    classes = net.output_shape[-1]
-    return Trainer(
-        net,
-        policy=policy,
-        targets=lambda batch: task.targets(batch, classes=classes, label_smoothing=smoothing),
-        truths=lambda batch: task.targets(batch, classes=classes),
-        seed=seed,
-    )
 
 
 def in_precision(model: keras.Model, precision: str) -> keras.Model:
