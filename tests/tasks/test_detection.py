@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfmap
+from tests.tasks.detectors.test_tfmap_det import body
 from tests.test_average_precision import A, B, there
-from tfmap import pipeline
+from tfmap import pipeline, tasks
 from tfmap.datasets import load
 from tfmap.errors import InputError
+from tfmap.runs import Run
+from tfmap.source import Source
 from tfmap.tasks import detection as task
+from tfmap.tasks.detectors import anchors, tfmap_det
+from tfmap.tasks.detectors.losses import one_stage
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,7 @@ def test_boxes_without_an_area_are_not_there():
 def test_real_pictures_have_a_loss_that_falls_towards_the_truth(net, cells):
     outputs = net(tf.cast(cells["image"], tf.float32))
     truths = task.targets(cells, classes=3)
-    loss = task.losses(net)
+    loss = task.losses(model=net)
     before = np.asarray(loss(truths, outputs))
     assert before.shape == (4,)
     assert np.isfinite(before).all()
@@ -115,3 +123,65 @@ def test_what_cannot_be_built_is_told(options, text):
     with pytest.raises(InputError) as caught:
         task.build(**{"classes": 3, "backbone": "mobilenet_v1_025", **options})
     assert str(caught.value) == text
+
+
+def test_focal_turns_to_scores_that_are_far_off():
+    scores = np.array([[0.9], [0.5]], "float32")
+    plain, focal = (one_stage(anchors.cells((16, 32), (16,)), gamma=gamma) for gamma in (0.0, 2.0))
+    nothing = {"boxes": np.zeros((1, 1, 4), "float32"), "classes": np.array([[-1]], "int32")}
+    said = {"boxes": np.zeros((1, 2, 4), "float32"), "scores": scores[None]}
+    expected = sum(-np.log(1 - s) * s**2 for s in (0.9, 0.5))
+    assert float(focal(nothing, said)[0]) == pytest.approx(expected, rel=1e-4)
+    assert float(plain(nothing, said)[0]) == pytest.approx(sum(-np.log(1 - s) for s in (0.9, 0.5)), rel=1e-4)
+
+
+def test_an_unknown_loss_is_told(net):
+    text = "train.loss must be cross_entropy or focal in detection, received 'logit_adjustment'"
+    with pytest.raises(InputError, match=text):
+        task.losses("logit_adjustment", model=net)
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Detection as a task: its other stages are yet to come."""
+    monkeypatch.setattr(tasks, "NAMES", ("classification", "detection"))
+
+
+def test_it_trains(known, tmp_path):
+    net = tfmap_det.head(body(), classes=3, width=8, depth=1)
+    source = load("sample:cells")
+    few = replace(source, splits={name: split.take(np.arange(4)) for name, split in source.splits.items()})
+    options = {"epochs": 2, "pipeline": {"batch_size": 2}, "ema": 0.5, "verbose": False, "out": tmp_path}
+    tfmap.fit(net, few, task="detection", augment="flip|zoom(.2)|mosaic", **options)
+    rows = Run(tmp_path).read_rows("history.csv")
+    assert [float(row["val_mAP50"]) >= 0 for row in rows] == [True, True]
+    assert all(np.isfinite(float(row["val_loss"])) for row in rows)
+    assert all(np.isfinite(weight).all() for weight in net.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"tau": 2.0}, "train.tau says nothing to the task detection, received 2.0. Leave it out."),
+        (
+            {"label_smoothing": 0.2},
+            "train.label_smoothing says nothing to the task detection, received 0.2. Leave it out.",
+        ),
+    ],
+)
+def test_settings_of_other_tasks_are_told(known, net, settings, text):
+    with pytest.raises(InputError) as caught:
+        tfmap.fit(net, load("sample:cells"), task="detection", **settings)
+    assert str(caught.value) == text
+
+
+def test_models_and_data_of_other_tasks_are_told(known, net, trash_split, trash_classes):
+    source = Source("photos", trash_classes, {"train": trash_split})
+    with pytest.raises(InputError, match="train: photos has labels; the task detection wants boxes"):
+        tfmap.fit(net, source, task="detection")
+    with pytest.raises(InputError, match=r"expected a model of one picture and one output \(B, K\), received inputs"):
+        tfmap.fit(net, source)
+    two = task.build(backbone="mobilenet_v1_025", classes=2, input_shape=(96, 128, 3), width=8)
+    text = "the model has 2 outputs but sample:cells has 3 classes. Build it with classes=3"
+    with pytest.raises(InputError, match=text):
+        tfmap.fit(two, load("sample:cells"), task="detection")

@@ -70,7 +70,7 @@ def compress(
     from tfmap.train.feed import Feed
 
     steps = parse(recipe)
-    settings.check_fits(model, source)
+    settings.check_fits(model, source, task)
     how = FineTuning(
         epochs=epochs,
         learning_rate=learning_rate,

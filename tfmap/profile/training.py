@@ -6,6 +6,7 @@ import inspect
 import resource
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,9 @@ class Training:
         self._task, self._recipe = tasks.get(config["task"]), _recipe(config)
         self._strategy = runtime.strategy()
         with self._strategy.scope():
-            self._model = self._task.build(
-                classes=len(source.classes), multi_label=source.multi_label, **config.get("model", {})
-            )
+            self._model = tasks.build(config["task"], source, config.get("model", {}))
         settings.check(self._recipe)
-        settings.check_fits(self._model, source)
+        settings.check_fits(self._model, source, config["task"])
         self.count = len(source.split("train"))
         self._options = {"batch_size": 32, **config.get("pipeline", {})}
         self._options["batch_size"] = self.batch_size = min(self._options["batch_size"], self.count)
@@ -122,13 +121,15 @@ class Training:
 
     def _looped(self, source: Any) -> Loop:
         recipe = self._recipe
+        facts = {"model": self._model, "multi_label": source.multi_label, "gamma": recipe["gamma"]}
         return Loop(
             net=trainer.in_precision(self._model, recipe["precision"]),
             task=self._task,
             classes=len(source.classes),
             feed=self._feed,
             policy=augment.build(self._config.get("augment", {}).get("ops", ""), classes=len(source.classes)),
-            loss=self._task.losses(recipe["loss"], multi_label=source.multi_label, gamma=recipe["gamma"]),
+            loss=self._task.losses(recipe["loss"], **tasks.accepted(self._task.losses, **facts)),
+            metrics=partial(tasks.metrics, self._config["task"], source),
             recipe=recipe,
             state=State(),
             run=None,

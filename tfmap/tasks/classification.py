@@ -16,6 +16,7 @@ from tfmap.errors import InputError
 from tfmap.models.freeze import freeze
 from tfmap.pipeline.fit import stretch
 
+OUTPUTS = ("B", "K")
 EPSILON = 1e-7  # keeps a logarithm of a probability finite in float32
 
 

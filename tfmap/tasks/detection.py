@@ -21,6 +21,7 @@ from tfmap.source import Boxes
 from tfmap.tasks.detectors.losses import one_stage
 from tfmap.tasks.detectors.metric import AveragePrecision
 
+OUTPUTS = {"boxes": ("B", "A", 4), "scores": ("B", "A", "K")}
 ARCHITECTURES = ("tfmap_det",)
 LEAST_SIDE = 1.0  # pixels of the model's input: thinner boxes teach nothing
 
@@ -58,13 +59,12 @@ def prepare(example: Mapping[str, tf.Tensor], size: tuple[int, int]) -> dict[str
     return stretch({key: example[key] for key in ("image", "boxes") if key in example}, size)
 
 
-def targets(batch: Mapping[str, Any], *, classes: int, label_smoothing: float = 0.0) -> dict[str, Any]:
+def targets(batch: Mapping[str, Any], *, classes: int) -> dict[str, Any]:
     """What is there. Which place answers for what is said by the loss, which knows what the network says.
 
     Args:
         batch: an augmented batch.
         classes: number of classes K.
-        label_smoothing: not used: a score learns how well a box fits, not that it is there.
 
     Returns:
         dict: "boxes" float32 (B, N, 4), yxyx in pixels; "classes" int32 (B, N), -1 where there is none or it has hardly
@@ -114,17 +114,27 @@ def build(
     return importlib.import_module(f"tfmap.tasks.detectors.{arch}").head(body, classes, width=width)
 
 
-def losses(model: keras.Model, *, box_weight: float = 7.5) -> Callable[[Any, Any], Any]:
+def losses(
+    kind: str = "cross_entropy", *, model: keras.Model, gamma: float = 2.0, box_weight: float = 7.5
+) -> Callable[[Any, Any], Any]:
     """The loss of each picture, from what is there and the model's outputs; see `detectors.losses.one_stage`.
 
     Args:
+        kind: of the scores: "cross_entropy", or "focal", which turns to the scores that are far off.
         model: what `build` returned.
+        gamma: how strongly "focal" does so.
         box_weight: of boxes beside scores.
 
     Returns:
         function (targets, outputs) -> float32 (B,).
+
+    Raises:
+        InputError: an unknown kind.
     """
-    return one_stage(ops.convert_to_tensor(model.get_layer("boxes").anchors), box_weight=box_weight)
+    if kind not in ("cross_entropy", "focal"):
+        raise InputError(f"train.loss must be cross_entropy or focal in detection, received {kind!r}.")
+    anchors = ops.convert_to_tensor(model.get_layer("boxes").anchors)
+    return one_stage(anchors, box_weight=box_weight, gamma=gamma if kind == "focal" else 0.0)
 
 
 def metrics(*, classes: int) -> list[keras.metrics.Metric]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -116,7 +117,8 @@ def fit(
     settings.check_target(source, task)
     imbalance.check(class_weights, loss, pipeline or {})
     module, classes = tasks.get(task), len(source.classes)
-    settings.check_fits(model, source)
+    settings.check_fits(model, source, task)
+    settings.check_loss(recipe)
     run = Run(out) if out is not None else None
     state = checkpoint.start(run, recipe)
     plan = phases.plan(
@@ -127,14 +129,15 @@ def fit(
         head_learning_rate=head_learning_rate or learning_rate,
     )
     feed = Feed(model, source, module, options=pipeline or {}, seed=seed)
-    criterion = module.losses(
-        loss,
-        multi_label=source.multi_label,
-        gamma=gamma,
-        class_weights=imbalance.class_weights(class_weights, feed.split, classes),
-        priors=imbalance.priors(feed.split, classes),
-        tau=tau,
-    )
+    facts = {
+        "model": model,
+        "multi_label": source.multi_label,
+        "gamma": gamma,
+        "class_weights": imbalance.class_weights(class_weights, feed.split, classes),
+        "priors": imbalance.priors(feed.split, classes),
+        "tau": tau,
+    }
+    criterion = module.losses(loss, **tasks.accepted(module.losses, **facts))
     with runtime.scope_of(model), phases.momentum(model, batchnorm_momentum):
         net = trainer.in_precision(model, precision)
         Loop(
@@ -144,6 +147,7 @@ def fit(
             feed=feed,
             policy=augmentation.build(augment, classes=classes),
             loss=criterion,
+            metrics=partial(tasks.metrics, task, source),
             recipe=recipe,
             state=state,
             run=run,
@@ -168,9 +172,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     settings.check_target(source, config["task"])
     records.write(run, config, source)
     with runtime.strategy().scope():
-        model = tasks.get(config["task"]).build(
-            classes=len(source.classes), multi_label=source.multi_label, **config.get("model", {})
-        )
+        model = tasks.build(config["task"], source, config.get("model", {}))
     fit(
         model,
         source,

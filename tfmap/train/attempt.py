@@ -39,9 +39,7 @@ def attempt(
     gc.collect()
     runtime.seed_everything(seed)
     with runtime.strategy().scope():
-        model = tasks.get(config["task"]).build(
-            classes=len(source.classes), multi_label=source.multi_label, **config.get("model", {})
-        )
+        model = tasks.build(config["task"], source, config.get("model", {}))
     return train.fit(
         model,
         source,

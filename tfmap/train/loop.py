@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfmap import pipeline
+from tfmap import pipeline, tasks
 from tfmap.runs import Run
 from tfmap.train import optimizers, phases, trainer
 from tfmap.train.callbacks import Best, History, Progress, StopIfNotFinite
@@ -32,6 +32,7 @@ class Loop:
         feed: batches.
         policy: augmentation.
         loss: (targets, outputs) -> loss per example.
+        metrics: makes the metrics that are shown, anew for each phase.
         recipe: the settings of `fit`.
         state: where it stands.
         run: folder for checkpoints, history and TensorBoard; None writes nothing.
@@ -45,6 +46,7 @@ class Loop:
     feed: Feed
     policy: Callable[[dict, Any], dict]
     loss: Callable[[Any, Any], Any]
+    metrics: Callable[[], list[keras.metrics.Metric]]
     recipe: Mapping[str, Any]
     state: State
     run: Run | None
@@ -104,6 +106,7 @@ class Loop:
     def compiled(self, phase: phases.Phase, number: int) -> trainer.Trainer:
         """The network, ready for the steps of one phase."""
         recipe = self.recipe
+        smoothed = {"classes": self.classes, "label_smoothing": recipe["label_smoothing"]}
         optimizer = optimizers.build(
             recipe["optimizer"],
             schedule=optimizers.warmup_cosine(
@@ -117,21 +120,17 @@ class Loop:
         wrapped = trainer.Trainer(
             self.net,
             policy=self.policy,
-            targets=partial(self.task.targets, classes=self.classes, label_smoothing=recipe["label_smoothing"]),
+            targets=partial(self.task.targets, **tasks.accepted(self.task.targets, **smoothed)),
             truths=partial(self.task.targets, classes=self.classes),
             loss=self.loss,
-            shown=self._metrics(),
+            shown=self.metrics(),
             seed=self.seed + number,
         )
         wrapped.compile(optimizer=optimizer)
         return wrapped
 
-    def _metrics(self) -> list[keras.metrics.Metric]:
-        labels = self.feed.split.labels
-        return self.task.metrics(classes=self.classes, multi_label=labels.ndim == 2)
-
     def _monitor(self) -> str:
-        return self._metrics()[0].name
+        return self.metrics()[0].name
 
     def _patience(self, phase: phases.Phase, total: int) -> int | None:
         return self.recipe["patience"] if phase.end == total else None

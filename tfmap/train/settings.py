@@ -7,8 +7,11 @@ from typing import Any
 
 import keras
 
+from tfmap import signatures, tasks
 from tfmap.errors import InputError
 from tfmap.source import Source
+
+_PLURALS = {"label": "labels", "boxes": "boxes", "mask": "masks"}
 
 # name -> (what is expected, test); `checked` has seen to the types
 _RULES = {
@@ -49,28 +52,34 @@ def check_target(source: Source, task: str) -> None:
     """Check that a data set says about its pictures what a task learns.
 
     Raises:
-        InputError: it has boxes or masks.
+        InputError: it has labels, boxes or masks where another of them is wanted.
     """
-    if source.target != "label":
-        has, hint = {"boxes": ("boxes", " Set datasets.target to label."), "mask": ("masks", "")}[source.target]
-        raise InputError(f"train: {source.id} has {has}; the task {task} wants labels.{hint}")
+    wanted = tasks.target(tasks.get(task))
+    if source.target != wanted:
+        hint = " Set datasets.target to label." if (source.target, wanted) == ("boxes", "label") else ""
+        raise InputError(
+            f"train: {source.id} has {_PLURALS[source.target]}; the task {task} wants {_PLURALS[wanted]}.{hint}"
+        )
 
 
-def check_fits(model: keras.Model, source: Source) -> None:
-    """Check that a model and a data set belong together.
+def check_fits(model: keras.Model, source: Source, task: str) -> None:
+    """Check that a model, a data set and a task belong together.
 
     Raises:
-        InputError: the model's outputs or input do not fit the data.
+        InputError: the model's outputs or input do not fit the data or the task.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.output_shape) != 2:
+    expected, classes = tasks.get(task).OUTPUTS, len(source.classes)
+    shapes = keras.tree.map_structure(lambda output: tuple(output.shape), model.output)
+    if len(model.inputs) != 1 or not _is_like(expected, shapes):
         raise InputError(
-            f"train: expected a model of one picture and one output (B, K), received inputs {model.input_shape} "
-            f"and outputs {model.output_shape}."
+            f"train: expected a model of one picture and {_described(expected)}, received inputs {model.input_shape} "
+            f"and outputs {shapes}."
         )
-    if model.output_shape[-1] != len(source.classes):
+    received = {shape[-1] for shape, letters in _pairs(expected, shapes) if letters[-1] == "K"} - {classes}
+    if received:
         raise InputError(
-            f"train: the model has {model.output_shape[-1]} outputs but {source.id} has {len(source.classes)} classes. "
-            f"Build it with classes={len(source.classes)}."
+            f"train: the model has {received.pop()} outputs but {source.id} has {classes} classes. "
+            f"Build it with classes={classes}."
         )
     if None in model.input_shape[1:]:
         raise InputError(
@@ -78,6 +87,47 @@ def check_fits(model: keras.Model, source: Source) -> None:
         )
     if not len(source.split("train")):
         raise InputError(f"train: the split 'train' of {source.id} is empty.")
+
+
+def _pairs(expected: Any, shapes: Any) -> list[tuple[tuple, tuple]]:
+    """Of each output its shape, and what the task says of it."""
+    if isinstance(expected, Mapping):
+        return [(tuple(shapes[name]), expected[name]) for name in expected]
+    return [(tuple(shapes), expected)]
+
+
+def _is_like(expected: Any, shapes: Any) -> bool:
+    """Whether outputs have the names and ranks that a task says, and the sizes that are numbers."""
+    names = set(expected) if isinstance(expected, Mapping) else None
+    if names != (set(shapes) if isinstance(shapes, Mapping) else None) or isinstance(shapes, list):
+        return False
+    return all(
+        len(shape) == len(letters)
+        and all(isinstance(letter, str) or size == letter for size, letter in zip(shape, letters, strict=True))
+        for shape, letters in _pairs(expected, shapes)
+    )
+
+
+def _described(expected: Any) -> str:
+    if not isinstance(expected, Mapping):
+        return f"one output ({', '.join(map(str, expected))})"
+    parts = [f"{name} ({', '.join(map(str, letters))})" for name, letters in expected.items()]
+    return f"outputs {' and '.join(parts)}"
+
+
+def check_loss(recipe: Mapping[str, Any]) -> None:
+    """Check that no setting of the loss was changed that the task does not have.
+
+    Raises:
+        InputError: there is one.
+    """
+    module, known = tasks.get(recipe["task"]), signatures.keys("train")
+    for name in ("label_smoothing", "gamma", "tau", "class_weights"):
+        takes = tasks.accepted(module.losses, **recipe) | tasks.accepted(module.targets, **recipe)
+        if name not in takes and recipe[name] != known[name].default:
+            raise InputError(
+                f"train.{name} says nothing to the task {recipe['task']}, received {recipe[name]!r}. Leave it out."
+            )
 
 
 def identity(recipe: Mapping[str, Any]) -> dict[str, Any]:

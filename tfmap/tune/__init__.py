@@ -66,8 +66,7 @@ def search(
     if max_trials < 1 or (epochs is not None and epochs < 1):
         raise InputError(f"tune.max_trials and tune.epochs must be at least 1, received {max_trials} and {epochs}.")
     if objective is None:
-        kinds = {"classes": len(source.classes), "multi_label": source.multi_label}
-        objective = "val_" + tasks.get(base["task"]).metrics(**kinds)[0].name
+        objective = "val_" + tasks.metrics(base["task"], source)[0].name
     if epochs is not None:
         base = {**base, "train": {**base.get("train", {}), "epochs": epochs}}
     recipe = {"config": base, "source": source.id, "algorithm": algorithm, "seed": seed, "objective": objective}

@@ -14,17 +14,22 @@ Tensor = Any
 EPSILON = 1e-7  # keeps a logarithm of a score finite in float32
 
 
-def one_stage(anchors: Tensor, *, box_weight: float = 7.5, top: int = 10) -> Callable[[Any, Any], Tensor]:
+def one_stage(
+    anchors: Tensor, *, box_weight: float = 7.5, gamma: float = 0.0, top: int = 10
+) -> Callable[[Any, Any], Tensor]:
     """Cross-entropy of scores and complete IoU of boxes, in proportion to how well each anchor fits its object.
 
     Args:
         anchors: float32 (A, 4), yxyx in pixels.
         box_weight: of the boxes beside the scores.
+        gamma: how strongly scores that are far off count more than others; 0 is plain cross-entropy.
         top: anchors of an object at most.
 
     Returns:
         function (targets {"boxes" (B, N, 4), "classes" (B, N)}, outputs {"boxes" (B, A, 4), "scores" (B, A, K)}) ->
             float32 (B,).
+
+    Source: Li et al., Generalized Focal Loss, 2020, equation 4, for gamma with scores between 0 and 1.
     """
 
     def loss(targets: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> Tensor:
@@ -33,7 +38,8 @@ def one_stage(anchors: Tensor, *, box_weight: float = 7.5, top: int = 10) -> Cal
         assigned = Assigned(*map(ops.stop_gradient, assigned))
         # Of a picture, but not of one with hardly an object: its few anchors would shout.
         objects = ops.maximum(ops.sum(assigned.weight, axis=-1), 1.0)
-        what = ops.sum(cross_entropy(assigned.scores, scores), axis=(1, 2))
+        far = ops.power(ops.abs(assigned.scores - scores) + EPSILON, gamma) if gamma else 1.0
+        what = ops.sum(far * cross_entropy(assigned.scores, scores), axis=(1, 2))
         where = ops.sum(assigned.weight * (1.0 - geometry.ciou(found, assigned.boxes)), axis=-1)
         return (what + box_weight * where) / objects
 

@@ -67,7 +67,8 @@ class AveragePrecision(keras.metrics.Metric):
         right, wrong = (ops.cumsum(ops.flip(x, axis=1), axis=1) for x in (self.right, self.wrong))
         recall = right / ops.maximum(self.there, 1.0)[:, None]
         precision = right / ops.maximum(right + wrong, 1.0)
-        envelope = ops.flip(ops.associative_scan(ops.maximum, ops.flip(precision, axis=1), axis=1), axis=1)
+        later = ops.triu(ops.ones((_BINS, _BINS)))  # the best precision at this recall or a higher one
+        envelope = ops.max(later * precision[:, None], axis=-1)
         steps = recall - ops.pad(recall, [[0, 0], [1, 0]])[:, :-1]
         occurs = ops.cast(self.there > 0, "float32")
         return ops.sum(occurs * ops.sum(steps * envelope, axis=1)) / ops.maximum(ops.sum(occurs), 1.0)
