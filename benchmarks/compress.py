@@ -60,7 +60,7 @@ def main() -> None:
     scripts = {
         "cifar10": [given.cifar10, given.tiny],
         "compression": folder,
-        "channels": folder,
+        "channels": [*folder, *_of_mobilenet(given.weights)],
         "pretrained_int8": [*folder, *(["--weights", *given.weights] if given.weights else [])],
         "by_hand": folder,
     }
@@ -73,6 +73,13 @@ def main() -> None:
         measured = json.loads(path.read_text())["rows"] if path.exists() else []
         rows += [bar.row() for bar in BARS[name](measured)] or [_missing(name)]
     results.write("compress", "Compression, bar by bar", rows)
+
+
+def _of_mobilenet(weights: list[str]) -> list[str]:
+    """Options of benchmarks.channels for MobileNetV2, where its weights are given: NAME=FILE."""
+    paths = [path for name, _, path in (pair.partition("=") for pair in weights) if name == "mobilenet_v2_100"]
+    known = ["--network", "mobilenet_v2_100", "--size", "128", "--scores", "taylor", "--then", "distill(epochs=40)"]
+    return [*known, "--weights", paths[0]] if paths else []
 
 
 def _missing(name: str) -> dict[str, Any]:
