@@ -1,0 +1,170 @@
+"""Image -> the class of every pixel."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfmap import masks, models
+from tfmap.checked import checked
+from tfmap.errors import InputError, did_you_mean
+from tfmap.pipeline.fit import stretch
+from tfmap.tasks.segmenters import losses as terms
+from tfmap.tasks.segmenters.metric import MeanIoU
+
+OUTPUTS = ("B", "H", "W", "K")
+ARCHITECTURES = ("tfmap_seg", "unet", "fcn", "segnet", "deeplab_v3plus")
+LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
+
+
+def spec(
+    *, classes: int, size: tuple[int, int], channels: int = 3, batch_size: int | None = None
+) -> dict[str, tf.TensorSpec]:
+    """Shapes and dtypes of a training batch.
+
+    Args:
+        classes: number of classes K.
+        size: (height, width) in pixels.
+        channels: 3 or 1.
+        batch_size: B, or None where it is open.
+    """
+    return {
+        "image": tf.TensorSpec((batch_size, *size, channels), tf.uint8),
+        "mask": tf.TensorSpec((batch_size, *size), tf.int32),
+        "weight": tf.TensorSpec((batch_size,), tf.float32),
+    }
+
+
+def prepare(example: Mapping[str, tf.Tensor], size: tuple[int, int]) -> dict[str, tf.Tensor]:
+    """Resize a whole picture to the model's input, the aspect ratio not kept, as segmenters on phones do it.
+
+    Args:
+        example: "image" uint8 (h, w, C) and "mask" uint8 (a, b), as fine or finer; boxes are left out.
+        size: (height, width) in pixels.
+
+    Returns:
+        dict: "image" uint8 (height, width, C), and "mask" uint8 (height, width), where there is one.
+    """
+    return stretch({key: example[key] for key in ("image", "mask") if key in example}, size)
+
+
+def targets(batch: Mapping[str, Any], *, classes: int) -> Any:
+    """What every pixel is.
+
+    Args:
+        batch: an augmented batch.
+        classes: number of classes K.
+
+    Returns:
+        int32 (B, H, W), 255 where it is not known, or is no class.
+    """
+    mask = ops.cast(batch["mask"], "int32")
+    return ops.where(mask < classes, mask, terms.IGNORED)
+
+
+@checked("model")
+def build(
+    arch: str = "tfmap_seg",
+    backbone: str = "mobilenet_v3_large",
+    *,
+    classes: int,
+    input_shape: tuple[int, int, int] = (256, 256, 3),
+    weights: str | None = "imagenet",
+    width: int = 64,
+) -> keras.Model:
+    """A segmenter: an ordinary Keras 3 functional model.
+
+    Args:
+        arch: one of ARCHITECTURES.
+        backbone: one of `tfmap.models.names()`, such as mobilenet_v3_large.
+        classes: number of classes K, at least 2; the background is one.
+        input_shape: (height, width, channels) in pixels.
+        weights: "imagenet", a path to a weights file of this backbone, or null for random ones.
+        width: channels of what stands on the backbone.
+
+    Returns:
+        keras.Model: input "image" float32 (B, H, W, C), values 0..255; output "probabilities" float32 (B, H, W, K), as
+            large as the input, of sum 1.
+
+    Raises:
+        InputError: an unknown architecture or backbone, weights that are not there, or arguments out of range.
+    """
+    if arch not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise InputError(f"model.arch must be one of {known}, received {arch!r}.{did_you_mean(arch, ARCHITECTURES)}")
+    if not 2 <= classes <= 255:
+        raise InputError(f"model: classes must be in 2 to 255, received {classes!r}; what is nothing else is a class.")
+    if width < 8:
+        raise InputError(f"model.width must be at least 8, received {width!r}; 32 to 128 is usual.")
+    body = models.build(backbone, input_shape=tuple(input_shape), weights=weights)
+    return importlib.import_module(f"tfmap.tasks.segmenters.{arch}").head(body, classes, width=width)
+
+
+def losses(
+    kind: str = "cross_entropy", *, gamma: float = 2.0, class_weights: Sequence[float] | None = None
+) -> Callable[[Any, Any], Any]:
+    """The loss of each picture, from what its pixels are and the model's probabilities.
+
+    Args:
+        kind: "cross_entropy"; "focal" for many easy pixels; "dice" or "lovasz", which weigh classes by overlap rather
+            than by pixels, each added to cross-entropy, which has a gradient everywhere.
+        gamma: how strongly "focal" turns to the hard pixels.
+        class_weights: factor per class on cross-entropy.
+
+    Returns:
+        function (targets int32 (B, H, W), probabilities float32 (B, H, W, K)) -> float32 (B,).
+
+    Raises:
+        InputError: an unknown kind.
+    """
+    if kind not in LOSSES:
+        raise InputError(f"train.loss must be one of {', '.join(LOSSES)} in segmentation, received {kind!r}.")
+    overlap = {"dice": terms.dice, "lovasz": terms.lovasz}.get(kind)
+
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        truths, counts = terms.known(y_true, y_pred.shape[-1])
+        said = ops.cast(ops.reshape(y_pred, ops.shape(truths)), "float32")
+        found = terms.cross_entropy(
+            truths, counts, said, gamma=gamma if kind == "focal" else 0.0, weights=class_weights
+        )
+        return found if overlap is None else found + overlap(truths, counts, said)
+
+    return loss
+
+
+def metrics(*, classes: int) -> list[keras.metrics.Metric]:
+    """What the progress bar shows; the first one, as val_<name>, is what the best checkpoint is chosen by.
+
+    Args:
+        classes: number of classes K.
+    """
+    return [MeanIoU(classes)]
+
+
+def decode(probabilities: np.ndarray) -> np.ndarray:
+    """The likeliest class of every pixel.
+
+    Args:
+        probabilities: float32 (N, H, W, K).
+
+    Returns:
+        uint8 (N, H, W).
+    """
+    return np.argmax(probabilities, axis=-1).astype(np.uint8)
+
+
+def score(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, classes: Sequence[str]) -> dict[str, Any]:
+    """Numbers that say how good masks are; see `tfmap.masks.score`.
+
+    Args:
+        said: uint8 (h, w) each.
+        truths: uint8 (h, w) each, of the same sizes; 255 does not count.
+        classes: K names.
+    """
+    return masks.score(said, truths, classes)
