@@ -19,6 +19,7 @@ from tfmap.source import Source
 from tfmap.tasks import detection as task
 from tfmap.tasks.detectors import anchors, tfmap_det
 from tfmap.tasks.detectors.losses import one_stage
+from tfmap.train import trainer
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +186,11 @@ def test_models_and_data_of_other_tasks_are_told(known, net, trash_split, trash_
     text = "the model has 2 outputs but sample:cells has 3 classes. Build it with classes=3"
     with pytest.raises(InputError, match=text):
         tfmap.fit(two, load("sample:cells"), task="detection")
+
+
+def test_what_it_says_stays_exact_in_mixed_precision():
+    twin = trainer.in_precision(tfmap_det.head(body(), classes=3, width=8, depth=1), "mixed_float16")
+    assert {twin.get_layer(name).compute_dtype for name in ("codes", "boxes", "scores", "logits")} == {"float32"}
+    assert {"float16"} == {
+        layer.compute_dtype for layer in twin.layers if "_pointwise" in layer.name or "edges" in layer.name
+    }

@@ -15,6 +15,7 @@ from tfmap.datasets import load
 from tfmap.errors import InputError
 from tfmap.runs import Run
 from tfmap.tasks import segmentation as task
+from tfmap.train import trainer
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +93,11 @@ def test_it_trains(monkeypatch, tmp_path):
     rows = Run(tmp_path).read_rows("history.csv")
     assert [0 < float(row["val_mIoU"]) < 1 for row in rows] == [True, True]
     assert all(np.isfinite(weight).all() for weight in net.get_weights())
+
+
+def test_what_it_says_stays_exact_in_mixed_precision():
+    twin = trainer.in_precision(head("tfmap_seg"), "mixed_float16")
+    assert {twin.get_layer(name).compute_dtype for name in ("small_logits", "logits", "probabilities")} == {"float32"}
+    assert {"float16"} == {
+        layer.compute_dtype for layer in twin.layers if "_pointwise" in layer.name or "edges" in layer.name
+    }
