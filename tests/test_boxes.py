@@ -155,9 +155,9 @@ def test_codes_by_hand():
 
 def greedy(found, scores, threshold):
     """Suppression by the book, one pair after the other."""
-    kept = []
+    kept, iou = [], np.asarray(boxes.iou(found, found))
     for i in np.argsort(-scores, kind="stable"):
-        if all(np.asarray(boxes.iou(found[i : i + 1], found[j : j + 1]))[0, 0] <= threshold for j in kept):
+        if all(iou[i, j] <= threshold for j in kept):
             kept.append(i)
     return kept
 

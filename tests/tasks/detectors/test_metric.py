@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.test_average_precision import A, B, there
 from tfmap import average_precision, boxes
@@ -70,7 +71,7 @@ def test_a_picture_of_no_weight_does_not_count():
 def test_it_is_cocos_to_a_hundredth(seed):
     rng = np.random.default_rng(seed)
     pictures, metric = 24, AveragePrecision(3)
-    found, listed = [], []
+    update, found, listed = tf.function(metric.update_state), [], []
     for _ in range(pictures):
         low = rng.uniform(0, 80, (6, 2))
         objects = np.concatenate([low, low + rng.uniform(15, 40, (6, 2))], axis=1).astype("float32")
@@ -79,9 +80,8 @@ def test_it_is_cocos_to_a_hundredth(seed):
         said[:, 2:] = np.maximum(said[:, 2:], said[:, :2] + 4)
         scores = rng.uniform(0, 0.4, (26, 3)).astype("float32")
         scores[np.arange(6), kinds] += 0.3
-        metric.update_state(
-            {"boxes": objects[None], "classes": kinds[None]}, {"boxes": said[None], "scores": scores[None]}
-        )
+        truth = {"boxes": tf.constant(objects[None]), "classes": tf.constant(kinds[None])}
+        update(truth, {"boxes": tf.constant(said[None]), "scores": tf.constant(scores[None])})
         owners, best = scores.argmax(1), scores.max(1)
         kept = [i for k in range(3) for i in _kept(said, best, owners, k)]
         found.append(average_precision.Found(said[kept], best[kept], owners[kept]))
