@@ -13,7 +13,7 @@ from rich.console import Console
 from tfmap.errors import InputError
 from tfmap.runs import Run
 from tfmap.source import Skipped, Source
-from tfmap.train import callbacks, checkpoint, optimizers, phases, records, trainer
+from tfmap.train import callbacks, checkpoint, optimizers, phases, records, settings, trainer
 from tfmap.train.checkpoint import State
 from tfmap.train.ema import MovingAverage
 
@@ -182,3 +182,10 @@ def test_records_count_several_labels(source):
     rows = np.eye(6, dtype="float32")[split.labels]
     several = type(split)(split.kind, split.images, np.maximum(rows, np.roll(rows, 1, 1)), split.ids, split.odd)
     assert records.counts(several, source.classes) == dict.fromkeys("abcdef", 4)
+
+
+def test_a_sequential_model_fits_before_it_is_called(source):
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten()]
+    settings.check_fits(keras.Sequential([*layers, keras.layers.Dense(6)]), source, "classification")
+    with pytest.raises(InputError, match="the model has 2 outputs but photos has 6 classes"):
+        settings.check_fits(keras.Sequential([*layers, keras.layers.Dense(2)]), source, "classification")

@@ -69,7 +69,9 @@ def check_fits(model: keras.Model, source: Source, task: str) -> None:
         InputError: the model's outputs or input do not fit the data or the task.
     """
     expected, classes = tasks.get(task).OUTPUTS, len(source.classes)
-    shapes = keras.tree.map_structure(lambda output: tuple(output.shape), model.output)
+    # A Sequential that nobody has called has outputs, but no `output`.
+    output = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+    shapes = keras.tree.map_structure(lambda one: tuple(one.shape), output)
     if len(model.inputs) != 1 or not _is_like(expected, shapes):
         raise InputError(
             f"train: expected a model of one picture and {_described(expected)}, received inputs {model.input_shape} "
