@@ -1,4 +1,4 @@
-"""Make the embedded sample of boxes: `python benchmarks/make_cells.py BCCD_FOLDER`.
+"""Make the embedded sample of boxes: `python -m benchmarks.make_cells BCCD_FOLDER`.
 
 Writes tfmap/datasets/samples/cells as a COCO data set: pictures of blood cells halved to 320 x 240, chosen from each
 part of BCCD by the hash of their bytes, as baseline JPEG at the highest quality that keeps all under 2.6 MB. Pictures
@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 import tfmap
-from benchmarks.make_sample import encode
+from benchmarks.make_sample import encode, squeezed
 from tfmap.source import Split
 
 COUNTS = {"train": 160, "val": 48, "test": 48}
@@ -67,10 +67,8 @@ def main(folder: Path) -> None:
         for part, chosen in rows.items()
         for path in source.split(part).images[chosen]
     }
-    for quality in range(95, 40, -1):
-        files = {key: encode(picture, quality) for key, picture in pictures.items()}
-        if sum(map(len, files.values())) <= BUDGET:
-            break
+    quality, encoded = squeezed(encode, pictures.values(), BUDGET)
+    files = dict(zip(pictures, encoded, strict=True))
     for path in TARGET.rglob("*.jpg"):
         path.unlink()
     (TARGET / "annotations").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Make the embedded sample of masks: `python benchmarks/make_membrane.py MEMBRANE_FOLDER`.
+"""Make the embedded sample of masks: `python -m benchmarks.make_membrane MEMBRANE_FOLDER`.
 
 Writes tfmap/datasets/samples/membrane: the labelled pictures at full size as grey JPEG of the highest quality that
 keeps them under 1.5 MB, a fifth of them, chosen by the hash of their bytes, held out; masks as PNG of class numbers.
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from benchmarks.make_sample import squeezed
 
 CLASSES = ("cell", "membrane")
 HELD_OUT = 1 / 5
@@ -45,10 +47,7 @@ def main(folder: Path) -> None:
     held_out = sorted(paths, key=lambda path: hashlib.sha256(path.read_bytes()).digest())[
         : round(HELD_OUT * len(paths))
     ]
-    for quality in range(95, 40, -1):
-        files = [encode(path, quality) for path in paths]
-        if sum(map(len, files)) <= BUDGET:
-            break
+    quality, files = squeezed(encode, paths, BUDGET)
     for path in TARGET.rglob("*.[jp][pn]g"):
         path.unlink()
     for path, data in zip(paths, files, strict=True):

@@ -12,7 +12,9 @@ import io
 import shutil
 import sys
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -52,14 +54,26 @@ def encode(picture: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
+def squeezed(encode: Callable[[Any, int], bytes], pictures: Iterable[Any], budget: int) -> tuple[int, list[bytes]]:
+    """The highest quality at which all pictures together keep to a budget, and their files.
+
+    Args:
+        encode: (picture, quality) -> bytes.
+        pictures: what it takes.
+        budget: in bytes.
+    """
+    pictures = list(pictures)
+    for quality in range(95, 40, -1):
+        files = [encode(picture, quality) for picture in pictures]
+        if sum(map(len, files)) <= budget:
+            break
+    return quality, files
+
+
 def main(folder: Path) -> None:
     """Choose, shrink, find the quality, write."""
     paths = choose(folder)
-    pictures = [shrink(path) for path in paths]
-    for quality in range(95, 40, -1):
-        files = [encode(picture, quality) for picture in pictures]
-        if sum(map(len, files)) <= BUDGET:
-            break
+    quality, files = squeezed(encode, map(shrink, paths), BUDGET)
     for path in TARGET.glob("*/*.jpg"):
         path.unlink()
     for path, data in zip(paths, files, strict=True):

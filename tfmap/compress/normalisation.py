@@ -45,7 +45,7 @@ def stands(legacy: tf_keras.Model) -> dict[str, Stand]:
         if not _scales(layer):
             continue
         readers = list(_readers(legacy, layer))
-        if all(map(_carries, readers)):
+        if readers and all(map(_carries, readers)):
             found[layer.name] = _subtraction(layer, readers)
         elif np.any(np.asarray(layer.offset) != 0):
             found[layer.name] = _depthwise(layer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfmap import average_precision, models
+from tfmap import average_precision
 from tfmap.average_precision import Found
 from tfmap.boxes import suppress
 from tfmap.checked import checked
-from tfmap.errors import InputError, did_you_mean
+from tfmap.errors import InputError
 from tfmap.pipeline.fit import stretch
 from tfmap.source import Boxes
+from tfmap.tasks import assembly
 from tfmap.tasks.detectors.losses import one_stage
 from tfmap.tasks.detectors.metric import AveragePrecision
 
@@ -103,15 +103,11 @@ def build(
     Raises:
         InputError: an unknown architecture or backbone, weights that are not there, or arguments out of range.
     """
-    if arch not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise InputError(f"model.arch must be one of {known}, received {arch!r}.{did_you_mean(arch, ARCHITECTURES)}")
+    assembly.check(arch, ARCHITECTURES, width=width, usual="64 to 128")
     if classes < 1:
         raise InputError(f"model: classes must be a whole number of at least 1, received {classes!r}.")
-    if width < 8:
-        raise InputError(f"model.width must be at least 8, received {width!r}; 64 to 128 is usual.")
-    body = models.build(backbone, input_shape=tuple(input_shape), weights=weights)
-    return importlib.import_module(f"tfmap.tasks.detectors.{arch}").head(body, classes, width=width)
+    body = {"input_shape": tuple(input_shape), "weights": weights}
+    return assembly.assemble(f"detectors.{arch}", backbone, classes, width, **body)
 
 
 def losses(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfmap import masks, models
+from tfmap import masks
 from tfmap.checked import checked
-from tfmap.errors import InputError, did_you_mean
+from tfmap.errors import InputError
 from tfmap.pipeline.fit import stretch
+from tfmap.tasks import assembly
 from tfmap.tasks.segmenters import losses as terms
 from tfmap.tasks.segmenters.metric import MeanIoU
 
@@ -95,15 +95,11 @@ def build(
     Raises:
         InputError: an unknown architecture or backbone, weights that are not there, or arguments out of range.
     """
-    if arch not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise InputError(f"model.arch must be one of {known}, received {arch!r}.{did_you_mean(arch, ARCHITECTURES)}")
+    assembly.check(arch, ARCHITECTURES, width=width, usual="32 to 128")
     if not 2 <= classes <= 255:
         raise InputError(f"model: classes must be in 2 to 255, received {classes!r}; what is nothing else is a class.")
-    if width < 8:
-        raise InputError(f"model.width must be at least 8, received {width!r}; 32 to 128 is usual.")
-    body = models.build(backbone, input_shape=tuple(input_shape), weights=weights)
-    return importlib.import_module(f"tfmap.tasks.segmenters.{arch}").head(body, classes, width=width)
+    body = {"input_shape": tuple(input_shape), "weights": weights}
+    return assembly.assemble(f"segmenters.{arch}", backbone, classes, width, **body)
 
 
 def losses(

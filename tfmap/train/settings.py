@@ -124,8 +124,8 @@ def check_loss(recipe: Mapping[str, Any]) -> None:
         InputError: there is one.
     """
     module, known = tasks.get(recipe["task"]), signatures.keys("train")
+    takes = tasks.accepted(module.losses, **recipe) | tasks.accepted(module.targets, **recipe)
     for name in ("label_smoothing", "gamma", "tau", "class_weights"):
-        takes = tasks.accepted(module.losses, **recipe) | tasks.accepted(module.targets, **recipe)
         if name not in takes and recipe[name] != known[name].default:
             raise InputError(
                 f"train.{name} says nothing to the task {recipe['task']}, received {recipe[name]!r}. Leave it out."
