@@ -87,6 +87,7 @@ def _scores(predict: Predict, pictures: waste.Judges) -> dict[str, np.ndarray]:
 def _variants(model: keras.Model, source: Source, seed: int, recipes: Sequence[str]) -> dict[str, Callable[[], Made]]:
     """Name -> what makes it: its function from pictures to scores, and what its file is, if it is one."""
     how = {"split": source.split("train"), "classes": source.classes, "seed": seed}
+    first = recipes[0].split("|")[0]
 
     def labelled(quantized: Any) -> bytes:
         """As export has it: equal vectors once, labels inside."""
@@ -102,8 +103,8 @@ def _variants(model: keras.Model, source: Source, seed: int, recipes: Sequence[s
         "int8": lambda: _file(export.tflite(model, **how)),
         "QAT int8": lambda: _file(labelled(small(QAT))),
         "QAT, its Keras model": lambda: _in_keras(small(QAT).model),
-        "pruned": lambda: _in_keras(small(PRUNE)),
-        "pruned int8": lambda: _file(export.tflite(small(PRUNE), **how)),
+        "pruned": lambda: _in_keras(small(first)),
+        "pruned int8": lambda: _file(export.tflite(small(first), **how)),
         **{recipe: partial(lambda recipe: _file(labelled(small(recipe))), recipe) for recipe in recipes},
     }
 
