@@ -194,14 +194,14 @@ def _check_names(config: dict[str, Any]) -> None:
     if "values" in config["compare"] and "key" in config["compare"]:
         _check_compared(config)
     if config["tune"].get("space") is not None:
-        space.parse(config["tune"]["space"])
+        space.parse(config["tune"]["space"], config["task"])
 
 
 def _check_compared(config: dict[str, Any]) -> None:
     from tfmap.compare import arms
 
     key = config["compare"]["key"]
-    for value in arms.check(key, config["compare"]["values"]):
+    for value in arms.check(key, config["compare"]["values"], config["task"]):
         _check_names({**arms.config_of(config, key, value), "compare": {}})
 
 

@@ -106,9 +106,11 @@ def check(config: Any, where: str) -> dict[str, Any]:
     config = {} if config is None else config
     if not isinstance(config, dict):
         raise InputError(f"{where}: expected sections ({', '.join(signatures.SECTIONS)}), received {config!r}.")
-    checked: dict[str, Any] = {"task": "classification", "seed": 0, **{name: {} for name in signatures.SECTIONS}}
+    checked: dict[str, Any] = {"task": signatures.TASKS[0], "seed": 0, **{name: {} for name in signatures.SECTIONS}}
+    checked |= {name: _top(name, value, where) for name, value in config.items() if name in TOP}
     for name, value in config.items():
-        checked[name] = _top(name, value, where) if name in TOP else _section(str(name), value, where)
+        if name not in TOP:
+            checked[name] = _section(str(name), value, where, checked["task"])
     return checked
 
 
@@ -116,15 +118,17 @@ def _top(name: str, value: Any, where: str) -> Any:
     return signatures.Key(name, TOP[name], None, "").check(value, where)
 
 
-def _section(name: str, given: Any, where: str) -> dict[str, Any]:
+def _section(name: str, given: Any, where: str, task: str) -> dict[str, Any]:
     if name not in signatures.SECTIONS:
         signatures.key(name, where)
     if given is None:
         return {}
     if not isinstance(given, dict):
-        known = ", ".join(signatures.keys(name))
+        known = ", ".join(signatures.keys(name, task))
         raise InputError(f"{where}: section {name!r} must hold keys ({known}), received {given!r}.")
-    return {short: signatures.key(f"{name}.{short}", where).check(value, where) for short, value in given.items()}
+    return {
+        short: signatures.key(f"{name}.{short}", where, task).check(value, where) for short, value in given.items()
+    }
 
 
 def override(config: dict[str, Any], settings: Iterable[str], reads: Iterable[str] | None = None) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def override(config: dict[str, Any], settings: Iterable[str], reads: Iterable[st
         if name in TOP:
             config[name] = _top(name, _value(text, TOP[name], where), where)
             continue
-        key = signatures.key(name, where)
+        key = signatures.key(name, where, config["task"])
         section, _, short = name.partition(".")
         config[section][short] = key.check(_value(text, key.annotation, where), where)
     return config
@@ -176,7 +180,7 @@ def require(config: dict[str, Any], sections: Iterable[str], where: str) -> None
         InputError: one is missing.
     """
     for section in sections:
-        for short, key in signatures.keys(section).items():
+        for short, key in signatures.keys(section, config["task"]).items():
             if key.default is signatures.REQUIRED and short not in config[section]:
                 kind = signatures.readable(key.annotation)
                 raise InputError(f"{where}: {key.name} is missing ({kind}): {key.meaning}")

@@ -64,7 +64,7 @@ def _columns(source: Source, config: Mapping[str, Any], ops: str, seed: int, dra
     from tfmap.pipeline.fit import stretch
 
     split = source.split("train")
-    shape = config.get("model", {}).get("input_shape", signatures.keys("model")["input_shape"].default)
+    shape = config.get("model", {}).get("input_shape", signatures.keys("model", config["task"])["input_shape"].default)
     options = {"batch_size": 32, **config.get("pipeline", {}), "cache": "none"}
     options["batch_size"] = min(options["batch_size"], len(split))
     prepare = tasks.get(config["task"]).prepare if source.target == "label" else stretch

@@ -17,16 +17,16 @@ from typing import Any, Literal
 from tfmap.errors import InputError, did_you_mean
 
 _ROOT = Path(__file__).parents[1]
-TASKS = ("classification",)
+TASKS = ("classification", "detection", "segmentation")
 
-# section -> the function whose keyword arguments are its keys
+# section -> the function whose keyword arguments are its keys; some depend on the task
 SECTIONS = {
     "datasets": ("tfmap.datasets", "load"),
     "doctor": ("tfmap.doctor", "examine"),
     "prepare": ("tfmap.prepare", "prepare"),
     "pipeline": ("tfmap.pipeline", "batches"),
     "augment": ("tfmap.augment", "build"),
-    "model": ("tfmap.tasks.classification", "build"),
+    "model": ("tfmap.tasks.{task}", "build"),
     "preview": ("tfmap.preview", "preview"),
     "train": ("tfmap.train", "fit"),
     "profile": ("tfmap.profile", "profile"),
@@ -122,9 +122,9 @@ def as_yaml(value: Any) -> str:
 
 
 @cache
-def keys(section: str) -> dict[str, Key]:
+def keys(section: str, task: str = TASKS[0]) -> dict[str, Key]:
     """The keys of a section by their short names, in the order of the function's arguments."""
-    function = _function(section)
+    function = _function(section, task)
     meanings = _meanings(function)
     filled = _FILLED.get(section, set())
     return {
@@ -135,13 +135,23 @@ def keys(section: str) -> dict[str, Key]:
 
 
 @cache
-def summary(section: str) -> str:
+def summary(section: str, task: str = TASKS[0]) -> str:
     """The first line of the docstring of the section's function."""
-    return (ast.get_docstring(_function(section)) or "").split("\n")[0]
+    return (ast.get_docstring(_function(section, task)) or "").split("\n")[0]
 
 
-def key(name: str, where: str) -> Key:
+def by_task(section: str) -> tuple[str, ...]:
+    """The tasks that have keys of their own in a section; one stands for all where it does not depend on the task."""
+    return TASKS if "{task}" in SECTIONS[section][0] else TASKS[:1]
+
+
+def key(name: str, where: str, task: str = TASKS[0]) -> Key:
     """Find a key by its full name, "section.key".
+
+    Args:
+        name: the full name.
+        where: it stands, for the errors.
+        task: whose keys.
 
     Raises:
         InputError: there is no such section or key.
@@ -151,21 +161,22 @@ def key(name: str, where: str) -> Key:
         known = [*SECTIONS, "task", "seed", "out"]
         hint = did_you_mean(section, known)
         raise InputError(f"{where}: unknown section {section!r}. Known: {', '.join(known)}.{hint}")
-    known = keys(section)
+    known = keys(section, task)
     if short not in known:
-        hint = did_you_mean(short, known) or _elsewhere(short)
-        raise InputError(f"{where}: unknown key {name!r}. Keys of {section}: {', '.join(known)}.{hint}")
+        hint = did_you_mean(short, known) or _elsewhere(short, task)
+        of = f" in {task}" if len(by_task(section)) > 1 else ""
+        raise InputError(f"{where}: unknown key {name!r}. Keys of {section}{of}: {', '.join(known)}.{hint}")
     return known[short]
 
 
-def _elsewhere(short: str) -> str:
-    homes = [f"{section}.{short}" for section in SECTIONS if short in keys(section)]
+def _elsewhere(short: str, task: str) -> str:
+    homes = [f"{section}.{short}" for section in SECTIONS if short in keys(section, task)]
     return f" Did you mean {homes[0]!r}?" if homes else ""
 
 
-def _function(section: str) -> ast.FunctionDef:
+def _function(section: str, task: str = TASKS[0]) -> ast.FunctionDef:
     module, name = SECTIONS[section]
-    path = _ROOT.joinpath(*module.split("."))
+    path = _ROOT.joinpath(*module.format(task=task).split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)

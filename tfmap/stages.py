@@ -79,10 +79,13 @@ def explain(stage: str) -> str:
     about = STAGES[stage]
     lines = [usage(stage), "", f"{about.does}."]
     if about.takes == CONFIG:
-        lines += ["", "At the top of a config: task (classification), seed (int, default 0), out (the run folder)."]
+        tasks = f"{' | '.join(signatures.TASKS)}; default {signatures.TASKS[0]}"
+        lines += ["", f"At the top of a config: task ({tasks}), seed (int, default 0), out (the run folder)."]
     for section in about.own:
-        lines += ["", f"{section}: {signatures.summary(section)}"]
-        lines += [line for key in signatures.keys(section).values() for line in _key(key)]
+        for task in signatures.by_task(section):
+            of = f" (task: {task})" if len(signatures.by_task(section)) > 1 else ""
+            lines += ["", f"{section}{of}: {signatures.summary(section, task)}"]
+            lines += [line for key in signatures.keys(section, task).values() for line in _key(key)]
     if stage == "demo":
         lines += [
             "",

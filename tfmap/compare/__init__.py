@@ -56,12 +56,12 @@ def compare(
     from tfmap.errors import InputError
     from tfmap.runs import Run, replacing
 
-    values = arms.check(key, values)
+    base = {"task": "classification", **(config or {})}
+    values = arms.check(key, values, base["task"])
     if seeds < 1:
         raise InputError(f"compare.seeds must be at least 1, received {seeds}.")
     if not len(source.splits.get("val", ())):
         raise InputError(f"compare: {source.id} has no validation pictures. Set datasets.val_fraction above 0.")
-    base = {"task": "classification", **(config or {})}
     results = Results(Run(out), {"config": base, "source": source.id, "key": key})
     trainings.run_all(source, base, results, values=values, seeds=range(seed, seed + seeds))
     found = summary(results.rows)

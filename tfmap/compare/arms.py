@@ -14,8 +14,13 @@ from tfmap.errors import InputError
 SECTIONS = ("pipeline", "augment", "model", "train")
 
 
-def check(name: str, values: Sequence[Any]) -> list[Any]:
+def check(name: str, values: Sequence[Any], task: str = signatures.TASKS[0]) -> list[Any]:
     """The values as the type of their key.
+
+    Args:
+        name: of a config key.
+        values: that it may have.
+        task: whose keys.
 
     Raises:
         InputError: a key that cannot be compared, fewer than two values, one twice, or one of another type.
@@ -25,7 +30,7 @@ def check(name: str, values: Sequence[Any]) -> list[Any]:
             f"compare.key: {name!r} cannot be compared; expected a key of {', '.join(SECTIONS)}, such as augment.ops: "
             "all trainings must see the same data."
         )
-    key = signatures.key(name, "compare.key")
+    key = signatures.key(name, "compare.key", task)
     checked = [key.check(value, "compare.values") for value in values]
     texts = [json.dumps(value) for value in checked]
     if len(texts) < 2 or len(set(texts)) < len(texts):

@@ -46,11 +46,39 @@ def _wider(new: keras.KerasTensor, old: keras.KerasTensor | None) -> keras.Keras
     return new if old is None or new.shape[-1] >= old.shape[-1] else old
 
 
+def marked(body: keras.Model) -> keras.Model:
+    """A backbone whose maps go through layers of their names, P2 to P5, that do nothing.
+
+    What stands on it can then be told from it by the graph alone, after saving and loading too.
+
+    Args:
+        body: picture in, level -> map out.
+    """
+    maps = {level: layers.Identity(name=level)(x) for level, x in body.output.items()}
+    return keras.Model(body.input, maps, name=body.name)
+
+
+def _ends(model: keras.Model) -> list[Any]:
+    """The marks of a backbone's maps, if there are any."""
+    return [one for one in model.operations if isinstance(one, layers.Identity) and one.name in LEVELS]
+
+
+def _upstream(ends: list[Any]) -> set[str]:
+    """Names of the operations that lead to these, themselves included."""
+    found, waiting = set(), list(ends)
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in found:
+            found.add(operation.name)
+            waiting += _producers(operation)
+    return found
+
+
 def stages(model: keras.Model) -> dict[str, int]:
     """The stage of every layer, as an index into LEVELS; it never falls along the graph.
 
-    Stage k holds the layers up to stride 2**(k + 1) and above 2**k: 0 is the stem ("P1"), 4 is "P5". What comes after
-    the last feature map is the head (5). Small-picture networks have few strides, so some indices may be missing. All
+    Stage k holds the layers up to stride 2**(k + 1) and above 2**k: 0 is the stem ("P1"), 4 is "P5". What does not lead
+    to a map that is `marked`, or without marks comes after the last feature map, is the head (5). Small-picture networks have few strides, so some indices may be missing. All
     of it is read from the graph: a reloaded model gives the same answer.
 
     Args:
@@ -61,11 +89,12 @@ def stages(model: keras.Model) -> dict[str, int]:
     """
     steps = list(_walk(model))
     last_map = max(i for i, (_, stride, _) in enumerate(steps) if stride)
+    body = _upstream(_ends(model)) or {operation.name for operation, _, _ in steps[: last_map + 1]}
     stage: dict[str, int] = {}
-    for i, (operation, stride, _) in enumerate(steps):
+    for operation, stride, _ in steps:
         before = max((stage[producer.name] for producer in _producers(operation)), default=0)
         own = _index(stride) if stride else before
-        stage[operation.name] = len(LEVELS) - 1 if i > last_map else max(before, own)
+        stage[operation.name] = max(before, own) if operation.name in body else len(LEVELS) - 1
     names = {layer.name for layer in model.layers}
     return {name: index for name, index in stage.items() if name in names}
 

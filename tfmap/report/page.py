@@ -86,7 +86,7 @@ def _source(config: Mapping[str, Any]) -> tuple[Source | None, str]:
 
 def _described(config: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     """The model with the settings that made it; where the config is silent, the default that held."""
-    keys = signatures.keys("model")
+    keys = signatures.keys("model", config["task"])
     settings = {name: config["model"].get(name, keys[name].default) for name in ("backbone", "weights")}
     return {**model, **settings, "seed": config["seed"], "keep": config["train"].get("keep", "best")}
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tfmap.source import Source
 
-NAMES = ("classification",)
+NAMES = ("classification", "detection", "segmentation")
 
 
 def get(name: str) -> ModuleType:

@@ -10,6 +10,7 @@ import keras
 
 from tfmap import models
 from tfmap.errors import InputError, did_you_mean
+from tfmap.models.levels import marked
 
 LEAST_WIDTH = 8
 
@@ -33,7 +34,7 @@ def check(arch: str, known: Sequence[str], *, width: int, usual: str) -> None:
 
 
 def assemble(module: str, backbone: str, classes: int, width: int, **body: Any) -> keras.Model:
-    """The architecture of a module on a backbone.
+    """The architecture of a module on a backbone, whose maps stay to be told from what stands on them.
 
     Args:
         module: such as "detectors.tfmap_det".
@@ -42,5 +43,5 @@ def assemble(module: str, backbone: str, classes: int, width: int, **body: Any) 
         width: channels of what stands on the backbone.
         body: further keywords of `tfmap.models.build`.
     """
-    below = models.build(backbone, **body)
+    below = marked(models.build(backbone, **body))
     return importlib.import_module(f"tfmap.tasks.{module}").head(below, classes, width=width)

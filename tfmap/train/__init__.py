@@ -38,7 +38,7 @@ def fit(
     weight_decay: float = 0.05,
     warmup: float = 0.1,
     label_smoothing: float = 0.1,
-    loss: Literal["cross_entropy", "focal", "logit_adjustment"] = "cross_entropy",
+    loss: Literal["cross_entropy", "focal", "logit_adjustment", "dice", "lovasz"] = "cross_entropy",
     gamma: float = 2.0,
     tau: float = 1.0,
     class_weights: Literal["none", "balanced", "effective_number"] | list[float] = "none",
@@ -81,8 +81,9 @@ def fit(
         weight_decay: decoupled decay per unit of rate, on kernels only, never on norms and biases.
         warmup: share of a phase's steps in which the rate rises.
         label_smoothing: share of each label that is spread over all classes, in [0, 1).
-        loss: cross_entropy; focal for many easy pictures and few hard ones; or logit_adjustment for rare classes that
-            matter as much as frequent ones (it aims at balanced accuracy).
+        loss: cross_entropy; focal for many easy pictures (places, pixels) and few hard ones; in classification also
+            logit_adjustment for rare classes that matter as much as frequent ones (it aims at balanced accuracy); in
+            segmentation also dice and lovasz, which weigh classes by overlap rather than by pixels.
         gamma: how strongly focal turns to hard pictures.
         tau: how strongly logit_adjustment makes up for the classes' frequencies; 0 is cross_entropy.
         class_weights: none, balanced (each class has the same share of the loss), effective_number (a milder balance),

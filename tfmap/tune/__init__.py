@@ -59,7 +59,7 @@ def search(
     from tfmap.tune.trials import run_all
 
     base = {"task": "classification", **(config or {})}
-    dimensions = spaces.parse(spaces.default(base) if space is None else space)
+    dimensions = spaces.parse(spaces.default(base) if space is None else space, base["task"])
     spaces.check_epochs(dimensions, algorithm, epochs)
     if not len(source.splits.get("val", ())):
         raise InputError(f"tune: {source.id} has no validation pictures. Set datasets.val_fraction above 0.")

@@ -71,25 +71,29 @@ class Dimension:
         return self.key.check(json.loads(drawn) if isinstance(drawn, str) else drawn, "tune.space")
 
 
-def parse(space: Mapping[str, Any]) -> list[Dimension]:
+def parse(space: Mapping[str, Any], task: str = signatures.TASKS[0]) -> list[Dimension]:
     """The dimensions of a space.
+
+    Args:
+        space: config key -> its values.
+        task: whose keys.
 
     Raises:
         InputError: an unknown key, one that no trial may change, a value of another type, or a range that is none.
     """
     if not isinstance(space, Mapping) or not space:
         raise InputError(f"tune.space must map config keys to {_GRAMMAR}, received {space!r}.")
-    return [_dimension(_searchable(str(name)), values) for name, values in space.items()]
+    return [_dimension(_searchable(str(name), task), values) for name, values in space.items()]
 
 
-def _searchable(name: str) -> signatures.Key:
+def _searchable(name: str, task: str) -> signatures.Key:
     section = name.partition(".")[0]
     if section in signatures.SECTIONS and section not in SECTIONS:
         raise InputError(
             f"tune.space: {name!r} cannot be searched: trials differ in {', '.join(SECTIONS)} alone, so that all are "
             "measured on the same pictures."
         )
-    return signatures.key(name, "tune.space")
+    return signatures.key(name, "tune.space", task)
 
 
 def _dimension(key: signatures.Key, values: Any) -> Dimension:
@@ -126,7 +130,7 @@ def _number(key: signatures.Key, values: Mapping[str, Any], name: str) -> Any:
 
 
 def default(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The space that is searched when none is given.
+    """The space that is searched when none is given, of what the task can set.
 
     The backbone is part of it where the config names none, so that a search never fetches weights nobody asked for.
     """
@@ -139,7 +143,8 @@ def default(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "backbone" not in config.get("model", {}):
         space["model.backbone"] = ["mobilenet_v1_025", "mobilenet_v3_small", "efficientnet_v2_b0"]
-    return space
+    known = signatures.keys("model", config.get("task", signatures.TASKS[0]))
+    return {name: values for name, values in space.items() if not name.startswith("model.") or name[6:] in known}
 
 
 def check_epochs(dimensions: list[Dimension], algorithm: str, epochs: int | None) -> None:
