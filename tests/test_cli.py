@@ -162,7 +162,9 @@ def test_a_typo_in_a_real_process(write):
     path = write("datasets: {source: sample:trash}\nmodel: {droput: 0.2}\n")
     done = python("-m", "tfmap.train", path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"tfmap train: error: {path}: unknown key 'model.droput'. Keys of model: backbone, ")
+    assert done.stderr.startswith(
+        f"tfmap train: error: {path}: unknown key 'model.droput'. Keys of model in classification: "
+    )
     assert done.stderr.endswith("Did you mean 'dropout'?\n")
     assert done.stderr.count("\n") == 1
 
@@ -176,7 +178,7 @@ def test_a_typo_in_a_real_process(write):
         ("train", ["no.yaml"], "config file no.yaml does not exist."),
         ("export", [], "RUN is missing. Usage: python -m tfmap.export RUN [section.key=value ...]"),
         ("export", ["no/run"], "run folder no/run does not exist. Make one: python -m tfmap.train CONFIG out=no/run"),
-        ("predict", [], "MODEL is missing. Usage: python -m tfmap.predict MODEL PICTURE... [top_k=3]"),
+        ("predict", [], "MODEL is missing. Usage: python -m tfmap.predict MODEL PICTURE... [top_k=3 threshold=0.3"),
         ("predict", ["m.tflite"], "PICTURE is missing. Usage: python -m tfmap.predict MODEL PICTURE"),
         ("predict", ["no.tflite", "a.jpg"], "no.tflite does not exist."),
         ("predict", [__file__, __file__, "top_k=x"], "setting 'top_k=x': top_k must be int, received 'x' (str)."),

@@ -81,7 +81,10 @@ def test_malformed_yaml_names_the_line(text, message):
         ("train: {epocs: 3}", "c.yaml: unknown key 'train.epocs'. Keys of train: epochs, "),
         ("train: {epochs: three}", "c.yaml: train.epochs must be int, received 'three' (str)."),
         ("seed: x", "c.yaml: seed must be int, received 'x' (str)."),
-        ("task: clasification", "c.yaml: task must be classification, received 'clasification' (str). Did you mean"),
+        (
+            "task: clasification",
+            "c.yaml: task must be classification | detection | segmentation, received 'clasification' (str). Did you",
+        ),
         ("out: 3", "c.yaml: out must be str, received 3 (int)."),
     ],
 )

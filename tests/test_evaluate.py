@@ -62,7 +62,7 @@ def test_predict_resizes_to_the_input_of_the_model(classifier, trash_split):
 
 def test_evaluate_scores_what_the_model_says(classifier, trash_split, trash_classes):
     result = evaluate.evaluate(classifier, trash_split, classes=trash_classes)
-    right = result["probabilities"].argmax(axis=1) == trash_split.labels
+    right = result["answers"].argmax(axis=1) == trash_split.labels
     assert result["metrics"]["accuracy"] == right.mean()
     assert len(result["mistakes"]) == (~right).sum()
     assert [curve["class"] for curve in result["curves"]] == list(trash_classes)

@@ -44,7 +44,8 @@ def score(found: Sequence[Found], truths: Boxes, classes: Sequence[str]) -> dict
     Returns:
         dict: "mAP" (mean over IoU 0.5 to 0.95 and over the classes that occur), "mAP50", "mAP75", "mAP_small" (below
             32 x 32 pixels), "mAP_medium", "mAP_large" (from 96 x 96), "recall" (of the best 100, over those IoU), and
-            "per_class" (name -> {"mAP", "mAP50", "boxes"}). All in 0..1; None where nothing of that kind is there.
+            "per_class" (a dict of "class", "mAP", "mAP50" and "boxes" each). All in 0..1; None where nothing of that
+            kind is there.
 
     Source: Lin et al., Microsoft COCO, 2014; pycocotools.
     """
@@ -53,10 +54,10 @@ def score(found: Sequence[Found], truths: Boxes, classes: Sequence[str]) -> dict
     counted = ~(truths.crowd | truths.difficult)
     boxes = np.bincount(truths.classes[counted], minlength=len(classes))
     precision = evaluated.eval["precision"][:, :, :, 0, 2]  # IoU, recall, class; all sizes, 100 boxes
-    per_class = {
-        name: {"mAP": _mean(precision[:, :, k]), "mAP50": _mean(precision[0, :, k]), "boxes": int(boxes[k])}
+    per_class = [
+        {"class": name, "mAP": _mean(precision[:, :, k]), "mAP50": _mean(precision[0, :, k]), "boxes": int(boxes[k])}
         for k, name in enumerate(classes)
-    }
+    ]
     return {**numbers, "per_class": per_class}
 
 

@@ -10,6 +10,7 @@ A batch is a dict; every stage takes one and returns a new one.
 | classes| int32            | (B, N)           | class of each box, -1 is padding                   |
 | points | float32          | (B, N, 3)        | y, x in pixels of `image`, 1; absent ones are zero |
 | mask   | int32            | (B, H, W)        | class of each pixel, 255 is ignored                |
+| whole  | int32            | (B, 2)           | height and width of the picture behind `image`     |
 | weight | float32          | (B,)             | share of the loss and the metrics; 0 is padding    |
 | id     | string           | (B,)             | source path                                        |
 """
@@ -31,6 +32,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "classes": (("int32",), (2,)),
     "points": (("float32",), (3,)),
     "mask": (("int32",), (3,)),
+    "whole": (("int32",), (2,)),
     "weight": (("float32",), (1,)),
     "id": (("string",), (1,)),
 }

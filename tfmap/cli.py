@@ -25,6 +25,8 @@ from tfmap.errors import InputError, OverBudget, did_you_mean
 from tfmap.runs import Run
 from tfmap.stages import CONFIG, SOURCE, SOURCE_DST, STAGES, explain, table, usage
 
+_PREDICT = {"top_k": "int", "threshold": "float", "out": "str"}  # settings of predict
+
 
 def console() -> None:
     """The console command `tfmap`, and `python -m tfmap`: `tfmap <stage> …` is `python -m tfmap.<stage> …`."""
@@ -207,15 +209,15 @@ def _check_compared(config: dict[str, Any]) -> None:
 
 def _read_predict(argv: list[str]) -> tuple[dict[str, Any], Run]:
     model = _first("predict", argv, "MODEL")
-    settings = [text for text in argv[1:] if text.startswith("top_k=")]
+    settings = [text for text in argv[1:] if text.startswith(tuple(f"{name}=" for name in _PREDICT))]
     pictures = [text for text in argv[1:] if text not in settings]
     if not pictures:
         raise InputError(f"PICTURE is missing. {usage('predict')}")
     missing = [path for path in (model, *pictures) if not Path(path).exists()]
     if missing:
         raise FileNotFoundError(f"{missing[0]} does not exist.")
-    top_k = _top_k(settings[-1]) if settings else 3
-    return {"model": model, "pictures": pictures, "top_k": top_k}, Run(Path(model).parent)
+    chosen = dict(map(_of_predict, settings))
+    return {"model": model, "pictures": pictures, **chosen}, Run(Path(model).parent)
 
 
 def _read_inspect(argv: list[str]) -> tuple[dict[str, Any], Run]:
@@ -227,13 +229,15 @@ def _read_inspect(argv: list[str]) -> tuple[dict[str, Any], Run]:
     return {"model": model, "out": out}, Run(out or Path(model).parent)
 
 
-def _top_k(setting: str) -> int:
-    where = f"setting {setting!r}"
-    key = signatures.Key("top_k", "int", 3, "")
-    value = key.check(configs.parse(setting.partition("=")[2], where), where)
-    if value < 1:
+def _of_predict(setting: str) -> tuple[str, Any]:
+    name, _, text = setting.partition("=")
+    where, key = f"setting {setting!r}", signatures.Key(name, _PREDICT[name], None, "")
+    value = key.check(text if _PREDICT[name] == "str" else configs.parse(text, where), where)
+    if name == "top_k" and value < 1:
         raise InputError(f"{where}: top_k must be at least 1.")
-    return value
+    if name == "threshold" and not 0 <= value <= 1:
+        raise InputError(f"{where}: threshold must be in 0..1.")
+    return name, value
 
 
 def _first(stage: str, argv: list[str], what: str) -> str:

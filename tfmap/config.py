@@ -126,9 +126,7 @@ def _section(name: str, given: Any, where: str, task: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         known = ", ".join(signatures.keys(name, task))
         raise InputError(f"{where}: section {name!r} must hold keys ({known}), received {given!r}.")
-    return {
-        short: signatures.key(f"{name}.{short}", where, task).check(value, where) for short, value in given.items()
-    }
+    return {short: signatures.key(f"{name}.{short}", where, task).check(value, where) for short, value in given.items()}
 
 
 def override(config: dict[str, Any], settings: Iterable[str], reads: Iterable[str] | None = None) -> dict[str, Any]:

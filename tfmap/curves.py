@@ -80,10 +80,10 @@ def _curve(name: str, scores: np.ndarray, truths: np.ndarray) -> dict:
     return {
         "class": name,
         **areas(scores, truths),
-        "recall": _thin(precision_recall[1]),
-        "precision": _thin(precision_recall[0]),
-        "false_positive_rate": _thin(roc[0]),
-        "true_positive_rate": _thin(roc[1]),
+        "recall": thin(precision_recall[1]),
+        "precision": thin(precision_recall[0]),
+        "false_positive_rate": thin(roc[0]),
+        "true_positive_rate": thin(roc[1]),
     }
 
 
@@ -98,7 +98,8 @@ def areas(scores: np.ndarray, truths: np.ndarray) -> dict:
     }
 
 
-def _thin(values: np.ndarray) -> list[float]:
+def thin(values: np.ndarray) -> list[float]:
+    """At most 200 of the values float (N,), evenly spread, as rounded numbers."""
     if len(values) > CURVE_POINTS:
         values = values[np.linspace(0, len(values) - 1, CURVE_POINTS).round().astype(int)]
     return [round(float(value), 5) for value in values]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tfmap.checked import checked
@@ -13,12 +15,15 @@ from tfmap.progress import shown
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    from PIL.Image import Image
 
     from tfmap.litert import LiteModel
     from tfmap.runs import Run
-    from tfmap.source import Skipped, Split
+    from tfmap.source import Skipped, Source, Split
 
 SPLITS = ("val", "test")
+FOUND = ("boxes", "scores", "classes")  # of boxes in predictions.npz
+WORST, SIDE = 12, 320  # pictures on a sheet, and pixels of each
 
 
 def predict(
@@ -29,19 +34,20 @@ def predict(
     batch_size: int = 32,
     pipeline: Mapping[str, Any] | None = None,
     progress: bool = False,
-) -> np.ndarray:
+) -> Any:
     """Run every picture of a split through a model, as the model will see it once it is deployed.
 
     Args:
         model: a Keras model, a LiteModel, or the path of a .keras or .tflite file.
         split: N examples.
-        task: which task prepares the pictures.
+        task: which task prepares the pictures and decodes what comes out.
         batch_size: pictures at a time. A .tflite file runs them in batches of its own size.
         pipeline: further keywords of `tfmap.pipeline.batches`, such as workers.
         progress: show a bar with the time left on a terminal.
 
     Returns:
-        float32 (N, K): probabilities, in the order of the split.
+        what the task's `decode` makes of the outputs, in the order of the split: probabilities float32 (N, K); boxes,
+        an `average_precision.Found` per picture, in its own pixels; or masks uint8 (h, w), of each picture's own size.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -59,14 +65,43 @@ def predict(
     settings = {"cache": "none", **(pipeline or {}), "batch_size": batch_size}  # read once, a cache would cost memory
     data = pipelines.batches(split, **_shape(model), prepare=tasks.get(task).prepare, **settings)
     call = model.predict_on_batch if hasattr(model, "predict_on_batch") else model.predict
-    rows = []
+    module, size, answers = tasks.get(task), model.input_shape[1:3], []
     with pipelines.clear_errors():
         for batch in shown(data, -(-len(split) // batch_size), "Predicting", worth=progress):
-            # The last batch is filled up with black pictures.
-            real = len(split) - batch_size * len(rows)
-            rows.append(np.asarray(call(batch["image"].numpy()), np.float32)[:real])
+            real = int((batch["id"].numpy() != b"").sum())  # the last batch is filled up with black pictures
+            answers.append(_decoded(module, call(batch["image"].numpy()), batch, real, size))
     _check_read(split, pipelines.lost(split))
-    return np.concatenate(rows)
+    return np.concatenate(answers) if isinstance(answers[0], np.ndarray) else [one for part in answers for one in part]
+
+
+def _decoded(module: ModuleType, outputs: Any, batch: Mapping[str, Any], real: int, size: tuple[int, int]) -> Any:
+    """What the task makes of the outputs for the first `real` pictures of a batch."""
+    import keras
+    import numpy as np
+
+    from tfmap import tasks
+
+    kept = keras.tree.map_structure(lambda one: np.asarray(one, np.float32)[:real], outputs)
+    whole = {"whole": batch["whole"].numpy()[:real]} if "whole" in batch else {}
+    return module.decode(kept, **tasks.accepted(module.decode, size=size, **whole))
+
+
+def truths(split: Split, task: str) -> Any:
+    """What a split says about its pictures, as the task's `score` takes it.
+
+    Args:
+        split: N examples.
+        task: its name.
+
+    Returns:
+        labels int32 (N,) or float32 (N, K); `source.Boxes`; or masks, uint8 (h, w) each.
+    """
+    from tfmap import tasks
+
+    wanted = tasks.target(tasks.get(task))
+    if wanted == "mask":
+        return [split.masks.read(picture) for picture in range(len(split))]
+    return split.boxes if wanted == "boxes" else split.labels
 
 
 def _check_read(split: Split, lost: Sequence[Skipped]) -> None:
@@ -96,9 +131,9 @@ def opened(model: keras.Model | LiteModel | str | Path) -> keras.Model | LiteMod
         from tfmap.litert import LiteModel
 
         return LiteModel(path)
-    import keras
+    from tfmap import tasks
 
-    return keras.saving.load_model(path, compile=False)
+    return tasks.load(path)
 
 
 def _shape(model: keras.Model | LiteModel) -> dict[str, Any]:
@@ -135,29 +170,41 @@ def evaluate(
         progress: show a bar with the time left on a terminal.
 
     Returns:
-        dict: "metrics" (see `tfmap.scores.single_label` and `multi_label`), "curves" (see `tfmap.curves.curves`),
-            "mistakes" (see `tfmap.scores.worst`), and, in the order of the split, "ids" object (N,), "probabilities"
-            float32 (N, K), "truths" int32 (N,) or float32 (N, K).
+        dict: "metrics", "curves" and "mistakes" (see the task's `score`, `curves` and `worst`), and, in the order of
+            the split, "ids" object (N,), "answers" (see `predict`) and "truths" (see `truths`).
 
     Raises:
         InputError: as `predict`, or the model's outputs are not the classes.
     """
-    from tfmap import curves, scores, tasks
+    from tfmap import tasks
 
-    probabilities = predict(model, split, task=task, batch_size=batch_size, pipeline=pipeline, progress=progress)
-    if probabilities.shape[-1] != len(classes):
+    module, model = tasks.get(task), opened(model)
+    _check_classes(module, model, classes)
+    answers = predict(model, split, task=task, batch_size=batch_size, pipeline=pipeline, progress=progress)
+    known = truths(split, task)
+    return {
+        "metrics": module.score(answers, known, classes=classes),
+        "curves": module.curves(answers, known, classes=classes),
+        "mistakes": module.worst(answers, known, ids=split.ids, classes=classes),
+        "ids": split.ids,
+        "answers": answers,
+        "truths": known,
+    }
+
+
+def _check_classes(module: ModuleType, model: keras.Model | LiteModel, classes: Sequence[str]) -> None:
+    """Refuse data of other classes than the model's."""
+    from tfmap import tasks
+
+    if hasattr(model, "count_params"):
+        outputs = tasks.class_count(module, model)
+    else:  # a file; of several outputs, those of detection, none tells
+        outputs = int(model.outputs[0]["shape"][-1]) if len(model.outputs) == 1 else len(classes)
+    if outputs != len(classes):
         raise InputError(
-            f"evaluate: the model has {probabilities.shape[-1]} outputs, the data {len(classes)} classes "
+            f"evaluate: the model has {outputs} outputs, the data {len(classes)} classes "
             f"({', '.join(list(classes)[:10])}). Evaluate on data with the classes that it was trained on."
         )
-    return {
-        "metrics": tasks.get(task).score(probabilities, split.labels, classes=classes),
-        "curves": curves.curves(probabilities, split.labels, classes),
-        "mistakes": scores.worst(probabilities, split.labels, split.ids, classes),
-        "ids": split.ids,
-        "probabilities": probabilities,
-        "truths": split.labels,
-    }
 
 
 def command(config: Mapping[str, Any], run: Run) -> None:
@@ -193,6 +240,7 @@ def command(config: Mapping[str, Any], run: Run) -> None:
             progress=True,
         )
     _write(run, found, source.classes)
+    _draw(run, found, source, config["task"])
     _show(found)
 
 
@@ -209,13 +257,77 @@ def _write(run: Run, found: Mapping[str, dict], classes: Sequence[str]) -> None:
     arrays = {"classes": np.asarray(classes, dtype=str)}
     for name, result in found.items():
         arrays[f"{name}_ids"] = np.asarray(result["ids"], dtype=str)
-        arrays[f"{name}_probabilities"] = result["probabilities"]
-        arrays[f"{name}_truths"] = result["truths"]
+        arrays |= {f"{name}_{key}": array for key, array in _arrays(result).items()}
     with replacing(run.file("predictions.npz")) as path:
         np.savez_compressed(path, **arrays)
+    run.write_json("curves.json", {name: result["curves"] for name, result in found.items()})
     run.write_json("mistakes.json", {name: result["mistakes"] for name, result in found.items()})
     splits = {name: result["metrics"] for name, result in found.items()}
     run.write_json("metrics.json", {"model": "model.keras", "classes": list(classes), "splits": splits})
+
+
+def _arrays(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The answers as arrays; masks are too large to keep, `predict` makes them again."""
+    import numpy as np
+
+    answers = result["answers"]
+    if isinstance(answers, np.ndarray):
+        return {"probabilities": answers, "truths": result["truths"]}
+    if not hasattr(answers[0], "boxes"):
+        return {}
+    starts = np.cumsum([0, *(len(one.scores) for one in answers)])
+    return {"starts": starts, **{key: np.concatenate([getattr(one, key) for one in answers]) for key in FOUND}}
+
+
+def _draw(run: Run, found: Mapping[str, dict], source: Source, task: str) -> None:
+    """A sheet of the worst pictures of each split: what is there, and what was found."""
+    from tfmap.runs import replacing
+
+    for name, result in found.items():
+        if result["mistakes"]:
+            with replacing(run.file(f"worst_{name}.png")) as path:
+                worst_sheet(source.splits[name], result, classes=source.classes, task=task).save(path)
+
+
+def worst_sheet(split: Split, result: Mapping[str, Any], *, classes: Sequence[str], task: str) -> Image:
+    """The pictures that a model is furthest off with, as a contact sheet.
+
+    Args:
+        split: that was evaluated.
+        result: what `evaluate` returned.
+        classes: K names.
+        task: its name.
+
+    Returns:
+        a row per picture: what is there, and what the model says.
+    """
+    from tfmap import sheets, tasks
+    from tfmap.pipeline.files import Files
+
+    drawn, files = tasks.get(task).drawn, Files(split, 3, None)
+    places, rows = {str(name): i for i, name in enumerate(split.ids)}, []
+    for mistake in result["mistakes"][:WORST]:
+        i = places[mistake["id"]]
+        image = files.open(i, False)[0]
+        there, said = _as_answer(result["truths"], i, len(classes)), result["answers"][i]
+        pair = [drawn(image, answer, classes=classes) for answer in (there, said)]
+        words = zip(("there", "said"), pair, strict=True)
+        rows.append([replace(one, text=f"{word}: {one.text}") for word, one in words])
+    return sheets.sheet(rows, title=f"The worst of {len(split)} pictures", classes=classes, side=SIDE)
+
+
+def _as_answer(truths: Any, picture: int, classes: int) -> Any:
+    """What is true of a picture, as the model would say it."""
+    import numpy as np
+
+    from tfmap.average_precision import Found
+
+    if isinstance(truths, list):
+        return truths[picture]
+    if not isinstance(truths, np.ndarray):
+        rows = truths.rows(picture)
+        return Found(truths.boxes[rows], np.ones(rows.stop - rows.start, np.float32), truths.classes[rows])
+    return truths[picture] if truths.ndim == 2 else np.eye(classes, dtype=np.float32)[truths[picture]]
 
 
 def _show(found: Mapping[str, dict]) -> None:
@@ -227,7 +339,7 @@ def _show(found: Mapping[str, dict]) -> None:
     metrics = [result["metrics"] for result in found.values()]
     for key, value in metrics[0].items():
         if isinstance(value, (int, float)):
-            table.add_row(key, *(f"{row[key]:.4g}" for row in metrics))
+            table.add_row(key, *("-" if row[key] is None else f"{row[key]:.4g}" for row in metrics))
     Console().print(table)
 
 

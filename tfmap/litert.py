@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -29,7 +30,8 @@ class LiteModel:
     Attributes:
         name: the path, for error texts.
         input: the interpreter's details of the input: name, shape, dtype, quantization (scale, zero point).
-        outputs: the same of every output; only the first one is used.
+        outputs: the same of every output.
+        names: of the outputs, as the file's signature or else its tensors have them.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -59,40 +61,55 @@ class LiteModel:
             raise InputError(f"{self.name} must take one picture (batch, height, width, channels); it takes {shapes}.")
         self.input = inputs[0]
         self.outputs = self._interpreter.get_output_details()
+        self.names = self._named()
+
+    def _named(self) -> list[str]:
+        """Names of the outputs, in their order."""
+        signatures = list(self._interpreter.get_signature_list())
+        if len(self.outputs) == 1 or len(signatures) != 1:
+            return [str(detail["name"]) for detail in self.outputs]
+        said = self._interpreter.get_signature_runner(signatures[0]).get_output_details()
+        places = {detail["index"]: name for name, detail in said.items()}
+        return [places.get(detail["index"], str(detail["name"])) for detail in self.outputs]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """(batch, height, width, channels) as in the file."""
         return tuple(int(size) for size in self.input["shape"])
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray) -> Any:
         """Run pictures through the file, one batch of its own size after another.
 
         Args:
             images: uint8 or float32 (N, H, W, C), values 0..255.
 
         Returns:
-            float32 (N, ...): the first output, dequantised.
+            float32 (N, ...): the output, dequantised; of several outputs a dict of their names.
 
         Raises:
             InputError: pictures of another size than the file takes.
         """
         return self.dequantised(self.raw(images))
 
-    def raw(self, images: np.ndarray) -> np.ndarray:
-        """As `predict`, but in the output's own dtype, not dequantised."""
+    def raw(self, images: np.ndarray) -> Any:
+        """As `predict`, but in the outputs' own dtypes, not dequantised."""
         if images.shape[1:] != self.input_shape[1:]:
             raise InputError(f"{self.name} takes pictures of {self.input_shape[1:]}, received {images.shape[1:]}.")
         step = self.input_shape[0]
         rows = [self._run(images[start : start + step]) for start in range(0, len(images), step)]
-        output = self.outputs[0]
-        return np.concatenate(rows) if rows else np.zeros((0, *output["shape"][1:]), output["dtype"])
+        nothing = [np.zeros((0, *detail["shape"][1:]), detail["dtype"]) for detail in self.outputs]
+        joined = [np.concatenate(column) for column in zip(nothing, *rows, strict=True)]
+        return joined[0] if len(joined) == 1 else dict(zip(self.names, joined, strict=True))
 
-    def dequantised(self, outputs: np.ndarray) -> np.ndarray:
+    def dequantised(self, outputs: Any) -> Any:
         """What `raw` gave, as float32 numbers."""
-        return dequantise(outputs, self.outputs[0])
+        if not isinstance(outputs, dict):
+            return dequantise(outputs, self.outputs[0])
+        details = dict(zip(self.names, self.outputs, strict=True))
+        return {name: dequantise(values, details[name]) for name, values in outputs.items()}
 
-    def _run(self, images: np.ndarray) -> np.ndarray:
+    def _run(self, images: np.ndarray) -> list[np.ndarray]:
+        """Every output for at most as many pictures as the file takes at once."""
         missing = self.input_shape[0] - len(images)
         padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
         self._interpreter.set_tensor(self.input["index"], quantise(padded, self.input))
@@ -100,7 +117,7 @@ class LiteModel:
             self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"{self.name} loads in LiteRT but cannot be run: {_first_line(error)}") from error
-        return self._interpreter.get_tensor(self.outputs[0]["index"])[: len(images)]
+        return [self._interpreter.get_tensor(detail["index"])[: len(images)] for detail in self.outputs]
 
     def inside(self, images: np.ndarray, indices: Sequence[int]) -> list[np.ndarray]:
         """Run pictures through the file and read tensors inside it; the file must have been opened with `keep`.

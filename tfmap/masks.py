@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 IGNORED = 255
+MOST = 100  # pictures listed
 NEAR = 0.0075  # of the diagonal: how far an edge may lie from one that is there
 
 
@@ -21,8 +22,9 @@ def score(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], classes: Seq
 
     Returns:
         dict: "mIoU" (mean over the classes that are there or were said), "pixel_accuracy", "boundary_f1" (mean over
-            pictures of F1 of edges within 0.75% of the diagonal; None where no picture has an edge), and "per_class"
-            (name -> {"IoU", "precision", "recall", "F1", "pixels"}). All in 0..1; None where nothing of that kind is.
+            pictures of F1 of edges within 0.75% of the diagonal; None where no picture has an edge), "per_class" (a
+            dict of "class", "IoU", "precision", "recall", "F1" and "pixels" each) and "confusion_matrix" (K x K pixels,
+            rows truths). All others in 0..1; None where nothing of that kind is.
 
     Source: Everingham et al., Pascal VOC, 2015, section 4.1.3, for IoU; Csurka et al., What is a good evaluation
         measure for semantic segmentation?, 2013, section 2, for edges.
@@ -38,8 +40,9 @@ def score(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], classes: Seq
         "mIoU": float(np.mean(known)) if known else None,
         "pixel_accuracy": _ratio(shared.sum(), counts.sum()),
         "boundary_f1": float(np.mean(edges)) if edges else None,
-        "per_class": {
-            name: {
+        "per_class": [
+            {
+                "class": name,
                 "IoU": iou[k],
                 "precision": _ratio(shared[k], claimed[k]),
                 "recall": _ratio(shared[k], there[k]),
@@ -47,8 +50,35 @@ def score(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], classes: Seq
                 "pixels": int(there[k]),
             }
             for k, name in enumerate(classes)
-        },
+        ],
+        "confusion_matrix": counts.tolist(),
     }
+
+
+def worst(
+    said: Sequence[np.ndarray], truths: Sequence[np.ndarray], ids: Sequence[str], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The pictures whose masks are furthest off.
+
+    Args:
+        said: uint8 (h, w) each.
+        truths: uint8 (h, w) each, of the same sizes; 255 does not count.
+        ids: N source paths.
+        classes: K names.
+
+    Returns:
+        list: dicts of "id", "score" (share of the known pixels that are wrong), "truth" and "predicted" (the pair of
+            classes that is mixed up most). Largest score first, ties by id; without those that are right throughout.
+    """
+    rows = []
+    for mask, truth, name in zip(said, truths, ids, strict=True):
+        counts = confusion(mask, truth, len(classes))
+        wrong = counts - np.diag(np.diag(counts))
+        if wrong.any():
+            there, claimed = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+            share = round(float(wrong.sum() / counts.sum()), 6)
+            rows.append({"id": str(name), "score": share, "truth": classes[there], "predicted": classes[claimed]})
+    return sorted(rows, key=lambda row: (-row["score"], row["id"]))[:MOST]
 
 
 def confusion(said: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:

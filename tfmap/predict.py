@@ -1,15 +1,17 @@
-"""Stage: a .tflite file and pictures -> the likeliest classes of each, named by the labels inside the file.
+"""Stage: a .tflite file and pictures -> what is in each, named by the labels inside the file, and drawn.
 
 Pictures go through the same decoding and resizing as in evaluation, so a score here is the score there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfmap.errors import InputError
+from tfmap.progress import bar
 
 if TYPE_CHECKING:
     from tfmap.runs import Run
@@ -20,42 +22,83 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", "
 
 
 def predict(
-    model: str | Path, pictures: Sequence[str | Path], *, top_k: int = 3, task: str = "classification"
+    model: str | Path,
+    pictures: Sequence[str | Path],
+    *,
+    top_k: int = 3,
+    threshold: float = 0.3,
+    out: str | Path | None = None,
+    task: str | None = None,
 ) -> list[dict[str, Any]]:
     """Name what is in pictures.
 
     Args:
         model: a .tflite file with labels inside, or a run folder that holds model.tflite.
         pictures: paths; a folder stands for all pictures below it, sorted by path.
-        top_k: how many classes of each picture, at least 1.
-        task: which task prepares the pictures and decodes the scores.
+        top_k: how many classes of each picture a classifier names, at least 1.
+        threshold: least score of a box, in 0..1.
+        out: folder for the pictures with what was found drawn over them, each under its own name.
+        task: which task prepares the pictures and decodes the scores; none takes the one that the file names.
 
     Returns:
-        a dict per picture, in order: "picture" (its path), and "classes" (a list of {"label", "score"}, best first) or
-        "error" (why it could not be read).
+        a dict per picture, in order: "picture" (its path), and "classes" (a list of {"label", "score"}, best first, of
+        boxes with "box", [top, left, bottom, right] in pixels, of masks {"label", "share"}), with `out` also "drawn"
+        (the path), or "error" (why it could not be read).
 
     Raises:
         FileNotFoundError: the model does not exist.
-        InputError: no TFLite file, one without labels, a folder without pictures, or top_k below 1.
+        InputError: no TFLite file, one without labels, a folder without pictures, or a number out of range.
     """
     from tfmap import evaluate, tasks
     from tfmap.datasets import scan
     from tfmap.litert import LiteModel
 
-    if top_k < 1:
-        raise InputError(f"predict: top_k must be at least 1, received {top_k}.")
+    _check(top_k, threshold)
     file = _file(model)
-    lite, labels = LiteModel(file), _labels(file)
-    paths = list(_listed(pictures))
+    lite, (labels, own) = LiteModel(file), _labels(file)
+    task, paths = task or own, list(_listed(pictures))
+    module = tasks.get(task)
     verdicts = [scan.judge_file(path) for path in paths]
     rows = [{"picture": path, "error": verdict.reason} for path, verdict in zip(paths, verdicts, strict=True)]
     good = [i for i, verdict in enumerate(verdicts) if not verdict.reason]
     if good:
         split = _split([paths[i] for i in good], [verdicts[i].odd for i in good])
-        scores = evaluate.predict(lite, split, task=task)
-        for i, classes in zip(good, tasks.get(task).decode(scores, classes=labels, top_k=top_k), strict=True):
-            rows[i] = {"picture": paths[i], "classes": classes}
+        answers = evaluate.predict(lite, split, task=task, progress=True)
+        how = {"classes": labels, **tasks.accepted(module.describe, top_k=top_k, threshold=threshold)}
+        for i, answer in zip(good, answers, strict=True):
+            rows[i] = {"picture": paths[i], "classes": module.describe(answer, **how)}
+        if out is not None:
+            drawing = partial(module.drawn, classes=labels, **tasks.accepted(module.drawn, threshold=threshold))
+            drawn = _draw([paths[i] for i in good], answers, drawing, labels, Path(out))
+            for i, path in zip(good, drawn, strict=True):
+                rows[i]["drawn"] = str(path)
     return rows
+
+
+def _check(top_k: int, threshold: float) -> None:
+    if top_k < 1:
+        raise InputError(f"predict: top_k must be at least 1, received {top_k}.")
+    if not 0 <= threshold <= 1:
+        raise InputError(f"predict: threshold must be in 0..1, received {threshold}.")
+
+
+def _draw(
+    paths: Sequence[str], answers: Sequence[Any], drawing: Callable, labels: Sequence[str], out: Path
+) -> list[Path]:
+    """The pictures at their own size with what was found in them; names that come twice get a number."""
+    from tfmap import pixels, sheets
+    from tfmap.runs import replacing
+
+    made: list[Path] = []
+    with bar("drawing", len(paths)) as show:
+        for path, answer in zip(paths, answers, strict=True):
+            image = pixels.read(path)
+            same = sum(one.stem.partition("~")[0] == Path(path).stem for one in made)
+            made.append(out / f"{Path(path).stem}{f'~{same}' if same else ''}.png")
+            with replacing(made[-1]) as temporary:
+                sheets.captioned(drawing(image, answer), labels).save(temporary)
+            show(len(made))
+    return made
 
 
 def _file(model: str | Path) -> Path:
@@ -76,15 +119,16 @@ def _file(model: str | Path) -> Path:
     return path
 
 
-def _labels(file: Path) -> tuple[str, ...]:
+def _labels(file: Path) -> tuple[tuple[str, ...], str]:
+    """Class names, and the task, as the file has them."""
     from tfmap.export import metadata
 
-    labels = metadata.read(file).labels
-    if not labels:
+    found = metadata.read(file)
+    if not found.labels:
         raise InputError(
             f"{file} holds no labels, so its scores have no names. Export it again: python -m tfmap.export RUN"
         )
-    return labels
+    return found.labels, found.about.get("task", "classification")
 
 
 def _listed(pictures: Sequence[str | Path]) -> Iterator[str]:
@@ -111,8 +155,8 @@ def command(config: dict[str, Any], run: Run) -> None:
     """Print the likeliest classes of each picture, the reason of each that cannot be read on stderr.
 
     Args:
-        config: "model" (path), "pictures" (paths) and "top_k".
-        run: not used; a prediction leaves nothing behind.
+        config: "model" (path), "pictures" (paths), and further keywords of `predict`.
+        run: not used; a prediction leaves nothing behind but the drawn pictures.
 
     Raises:
         FileNotFoundError: the model does not exist.
@@ -120,7 +164,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     """
     from rich.console import Console
 
-    rows = predict(config["model"], config["pictures"], top_k=config["top_k"])
+    rows = predict(**config)
     out, err = (
         Console(soft_wrap=True, highlight=False, markup=False),
         Console(stderr=True, soft_wrap=True, markup=False),
@@ -129,11 +173,16 @@ def command(config: dict[str, Any], run: Run) -> None:
         if "error" in row:
             err.print(f"{row['picture']}: {row['error']}")
         else:
-            named = "  ".join(f"{item['label']} {item['score']:.3f}" for item in row["classes"])
-            out.print(f"{row['picture']}: {named}")
+            out.print(f"{row['picture']}: {'  '.join(map(_named, row['classes'])) or 'nothing found'}")
     failed = sum("error" in row for row in rows)
     if failed:
         raise InputError(f"{failed} of {len(rows)} pictures could not be read; the reasons stand above.")
+
+
+def _named(item: dict[str, Any]) -> str:
+    """One thing found, as a few words."""
+    text = f"{item['label']} {item.get('score', item.get('share')):.3f}"
+    return f"{text} at [{', '.join(f'{edge:.0f}' for edge in item['box'])}]" if "box" in item else text
 
 
 if __name__ == "__main__":

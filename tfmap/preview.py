@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfmap.checked import checked
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from tfmap.runs import Run
+    from tfmap.sheets import Picture
     from tfmap.source import Source
 
 
@@ -51,7 +52,7 @@ def preview(
     ops = config.get("augment", {}).get("ops", "")
     columns = _columns(source, config, ops, seed, draws)
     shown = min(pictures, len(columns[0]["image"]))
-    rows = [[_picture(batch, row, source.classes) for batch in columns] for row in range(shown)]
+    rows = [[picture(batch, row, source.classes) for batch in columns] for row in range(shown)]
     return sheets.sheet(rows, title=f"{source.id}: {ops or 'no augmentation'}", classes=source.classes)
 
 
@@ -76,7 +77,14 @@ def _columns(source: Source, config: Mapping[str, Any], ops: str, seed: int, dra
     return [{key: np.asarray(value) for key, value in batch.items()} for batch in made]
 
 
-def _picture(batch: Mapping[str, Any], row: int, classes: tuple[str, ...]) -> Any:
+def picture(batch: Mapping[str, Any], row: int, classes: Sequence[str]) -> Picture:
+    """One picture of a batch with what is known of it.
+
+    Args:
+        batch: arrays, as `tfmap.batch` says.
+        row: which one.
+        classes: K names.
+    """
     from tfmap import sheets
 
     found = {key: batch[key][row] for key in ("boxes", "classes", "mask", "points") if key in batch}

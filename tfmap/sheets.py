@@ -98,6 +98,22 @@ def _frame(canvas: ImageDraw.ImageDraw, box: np.ndarray, kind: int, classes: Seq
         canvas.text((left + 2, top + 1), classes[kind], fill="#ffffff", font=font)
 
 
+def captioned(picture: Picture, classes: Sequence[str] = ()) -> Image.Image:
+    """A picture at its own size, with what lies in it drawn over and its text below.
+
+    Args:
+        picture: what to draw.
+        classes: names for the boxes.
+    """
+    height, width = picture.image.shape[:2]
+    drawn = draw(picture, classes, max(height, width))
+    lines = textwrap.wrap(picture.text, max(10, width // 7))
+    page = Image.new("RGB", (width, drawn.height + _LINE * len(lines) + (_GAP if lines else 0)), "#ffffff")
+    page.paste(drawn, (0, 0))
+    _write(ImageDraw.Draw(page), (2, drawn.height + 1), lines)
+    return page
+
+
 def sheet(
     rows: Sequence[Sequence[Picture]], *, title: str = "", classes: Sequence[str] = (), side: int = SIDE
 ) -> Image.Image:

@@ -57,7 +57,9 @@ STAGES = {
     ),
     "report": Stage("a run folder -> report.html", "RUN"),
     "inspect": Stage("what is in a .tflite file, whoever made it", "FILE.tflite [out=FOLDER]"),
-    "predict": Stage("pictures -> their top_k most probable classes", "MODEL PICTURE... [top_k=3]"),
+    "predict": Stage(
+        "pictures -> what is in them, named and drawn", "MODEL PICTURE... [top_k=3 threshold=0.3 out=FOLDER]"
+    ),
     "demo": Stage("the whole flow, offline, on the embedded sample", "[section.key=value ...] [out=RUN]"),
 }
 

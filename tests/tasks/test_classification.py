@@ -14,6 +14,7 @@ from tfmap.errors import InputError
 from tfmap.tasks import classification as task
 
 EIGHT = ["spec", "prepare", "targets", "build", "losses", "metrics", "decode", "score"]
+FOR_PEOPLE = ["curves", "worst", "describe", "drawn"]
 
 
 def rows(count, classes, seed=0):
@@ -23,10 +24,10 @@ def rows(count, classes, seed=0):
 
 
 @pytest.mark.parametrize("name", tasks.NAMES)
-def test_every_task_has_the_eight_names(name):
+def test_every_task_has_the_same_names(name):
     module = tasks.get(name)
     public = [key for key, value in vars(module).items() if callable(value) and value.__module__ == module.__name__]
-    assert [key for key in public if not key.startswith("_")] == EIGHT
+    assert [key for key in public if not key.startswith("_")] == EIGHT + FOR_PEOPLE
 
 
 def test_unknown_task_names_the_known_ones():
@@ -215,15 +216,22 @@ def test_build_refuses(keywords, text):
         tfmap.build_classifier("lenet", input_shape=(32, 32, 3), weights=None, **keywords)
 
 
-def test_decode_names_the_likeliest():
-    found = task.decode(np.array([[0.1, 0.7, 0.2]], "float32"), classes=["a", "b", "c"], top_k=2)
-    assert [item["label"] for item in found[0]] == ["b", "c"]
-    assert found[0][0]["score"] == pytest.approx(0.7)
+def test_the_likeliest_are_described():
+    row = np.array([0.1, 0.7, 0.2], "float32")
+    found = task.describe(row, classes=["a", "b", "c"], top_k=2)
+    assert [one["label"] for one in found] == ["b", "c"]
+    assert [one["score"] for one in found] == pytest.approx([0.7, 0.2])
+    np.testing.assert_array_equal(task.decode(row[None])[0], row)
 
 
-def test_decode_refuses_names_that_do_not_fit():
-    with pytest.raises(InputError, match="3 outputs but 2 class names"):
-        task.decode(np.ones((1, 3), "float32"), classes=["a", "b"])
+def test_names_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="describe: 3 outputs but 2 class names"):
+        task.describe(np.ones(3, "float32"), classes=["a", "b"])
+
+
+def test_a_drawn_picture_has_its_class_below():
+    shown = task.drawn(np.zeros((4, 4, 3), np.uint8), np.array([0.2, 0.8], "float32"), classes=["a", "b"])
+    assert shown.text == "b 0.80"
 
 
 def test_score_knows_both_kinds_of_truth():

@@ -18,6 +18,7 @@ from tfmap.runs import Run
 from tfmap.source import Source
 from tfmap.tasks import detection as task
 from tfmap.tasks.detectors import anchors, tfmap_det
+from tfmap.tasks.detectors.found import finished
 from tfmap.tasks.detectors.losses import one_stage
 from tfmap.train import trainer
 
@@ -87,10 +88,24 @@ def test_decoding_drops_what_a_better_box_of_the_class_covers():
     np.testing.assert_array_equal(found.boxes, [A, near, B])
     np.testing.assert_allclose(found.scores, [0.9, 0.5, 0.2])
     assert found.classes.tolist() == [0, 1, 1]
-    (found,) = task.decode(outputs((A, 0.9, 0), (B, 0.8, 1)), most=1)
-    assert found.classes.tolist() == [0]
-    (found,) = task.decode(outputs((A, 0.9, 0)), threshold=0.95)
-    assert found.boxes.shape == (0, 4)
+    pair = {key: values[0] for key, values in outputs((A, 0.9, 0), (B, 0.8, 1)).items()}
+    assert finished(**pair, most=1).classes.tolist() == [0]
+    assert finished(**pair, threshold=0.95).boxes.shape == (0, 4)
+
+
+def test_boxes_come_back_into_the_pixels_of_the_picture_and_end_at_its_borders():
+    (found,) = task.decode(outputs(((-8, 4, 16, 40), 0.9, 0)), size=(32, 32), whole=np.array([[64, 16]]))
+    np.testing.assert_allclose(found.boxes, [[0, 2, 32, 16]])
+
+
+def test_what_is_found_is_described_and_drawn_from_a_threshold_on():
+    (found,) = task.decode(outputs((A, 0.9, 0), (B, 0.2, 1)))
+    (row,) = task.describe(found, classes=("a", "b"))
+    assert (row["label"], row["box"]) == ("a", list(A))
+    assert row["score"] == pytest.approx(0.9)
+    assert len(task.describe(found, classes=("a", "b"), threshold=0.1)) == 2
+    shown = task.drawn(np.zeros((100, 100, 3), np.uint8), found, classes=("a", "b"))
+    assert (shown.text, shown.classes.tolist()) == ("1 found", [0])
 
 
 def test_a_place_may_be_two_classes():
@@ -103,6 +118,13 @@ def test_a_place_may_be_two_classes():
 def test_decoded_boxes_are_scored():
     found = task.decode(outputs((A, 0.9, 0), (B, 0.8, 1)))
     assert task.score(found, there([(A, 0), (B, 1)]), classes=("a", "b"))["mAP"] == pytest.approx(1)
+
+
+def test_the_score_tells_the_threshold_and_what_is_taken_for_what():
+    found = task.decode(outputs((A, 0.9, 0), (B, 0.8, 0), ((0, 60, 20, 80), 0.3, 1)))
+    numbers = task.score(found, there([(A, 0), (B, 1)]), classes=("a", "b"))
+    assert (numbers["examples"], numbers["threshold"]) == (1, 0.89)
+    assert numbers["confusion_matrix"] == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
 def test_the_metric_takes_what_the_network_says(net, cells):

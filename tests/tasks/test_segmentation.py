@@ -47,9 +47,29 @@ def test_it_is_built_on_a_backbone():
 
 def test_masks_are_decoded_and_scored():
     said = np.array([[[[0.9, 0.1], [0.2, 0.8]]]], "float32")
-    found = task.decode(said)
-    assert (found.dtype, found.tolist()) == (np.uint8, [[[0, 1]]])
-    assert task.score(found, np.array([[[0, 1]]], "uint8"), classes=("a", "b"))["mIoU"] == 1
+    (found,) = task.decode(said)
+    assert (found.dtype, found.tolist()) == (np.uint8, [[0, 1]])
+    numbers = task.score([found], np.array([[[0, 1]]], "uint8"), classes=("a", "b"))
+    assert (numbers["mIoU"], numbers["examples"]) == (1, 1)
+    assert task.curves([found], [found], classes=("a", "b")) == []
+
+
+def test_masks_come_back_in_the_size_of_the_picture_from_probabilities():
+    """Bilinear before the choice: the border between the sure pixel and the unsure one lies nearer to the unsure."""
+    said = np.array([[[[1.0, 0.0], [0.4, 0.6]]]], "float32")
+    (found,) = task.decode(said, whole=np.array([[2, 8]]))
+    assert found.shape == (2, 8)
+    assert found[0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+
+
+def test_a_mask_is_described_drawn_and_listed_among_the_worst():
+    mask = np.array([[0, 1, 1, 1]], "uint8")
+    assert task.describe(mask, classes=("a", "b")) == [{"label": "b", "share": 0.75}, {"label": "a", "share": 0.25}]
+    shown = task.drawn(np.zeros((1, 4, 3), np.uint8), mask, classes=("a", "b"))
+    assert shown.text == "b 75%, a 25%"
+    truth = np.array([[0, 1, 0, 255]], "uint8")
+    rows = task.worst([mask, truth % 255], [truth, truth], ids=["x", "y"], classes=("a", "b"))
+    assert rows == [{"id": "x", "score": pytest.approx(1 / 3, abs=1e-6), "truth": "a", "predicted": "b"}]
 
 
 @pytest.mark.parametrize("kind", task.LOSSES)

@@ -97,8 +97,6 @@ def command(config: dict[str, Any], run: Run) -> None:
         FileNotFoundError: the model is not there.
         InputError: as `compress`.
     """
-    import keras
-
     from tfmap import datasets, runtime, signatures, tasks
     from tfmap.compress import judge, record
     from tfmap.train.feed import Feed
@@ -106,7 +104,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     start, history = time.monotonic(), []
     runtime.seed_everything(config["seed"])
     with runtime.strategy().scope():
-        model = keras.saving.load_model(run.need("model.keras"), compile=False)
+        model = tasks.load(run.need("model.keras"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     small = compress(
         model,

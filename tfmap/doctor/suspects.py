@@ -81,14 +81,14 @@ def _cleanlab():
 
 
 def _opened(model: str) -> keras.Model:
-    import keras
+    from tfmap import tasks
 
     path = Path(model) / "model.keras" if Path(model).is_dir() else Path(model)
     if not path.is_file():
         raise FileNotFoundError(f"doctor.model: {path} does not exist. Expected a run folder or a .keras file.")
     if path.suffix != ".keras":
         raise InputError(f"doctor.model must be a run folder or a .keras file, received {path}.")
-    return keras.saving.load_model(path, compile=False)
+    return tasks.load(path)
 
 
 def _features_of(model: keras.Model) -> keras.Model:

@@ -279,9 +279,9 @@ def _chosen(run: Run, which: str, format: str) -> Path:
 def _opened(path: Path) -> keras.Model | bytes:
     if path.suffix == ".tflite":
         return path.read_bytes()
-    import keras
+    from tfmap import tasks
 
-    return keras.saving.load_model(path, compile=False)
+    return tasks.load(path)
 
 
 def _keras(run: Run, path: Path) -> keras.Model:

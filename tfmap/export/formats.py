@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfmap import tasks
 from tfmap.errors import InputError, did_you_mean
 from tfmap.export import convert, onnx, savedmodel
 from tfmap.runs import Run, replacing
@@ -103,7 +104,7 @@ def _answers(name: str, path: str | Path, pictures: np.ndarray) -> dict[str, np.
 
 
 def _keras_answers(path: str | Path, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    loaded = keras.saving.load_model(path, compile=False)
+    loaded = tasks.load(path)
     return {"scores": np.asarray(loaded(pictures.astype(np.float32), training=False))}
 
 

@@ -78,8 +78,9 @@ def stages(model: keras.Model) -> dict[str, int]:
     """The stage of every layer, as an index into LEVELS; it never falls along the graph.
 
     Stage k holds the layers up to stride 2**(k + 1) and above 2**k: 0 is the stem ("P1"), 4 is "P5". What does not lead
-    to a map that is `marked`, or without marks comes after the last feature map, is the head (5). Small-picture networks have few strides, so some indices may be missing. All
-    of it is read from the graph: a reloaded model gives the same answer.
+    to a map that is `marked`, or without marks comes after the last feature map, is the head (5). Networks for small
+    pictures have few strides, so some indices may be missing. All of it is read from the graph: a reloaded model gives
+    the same answer.
 
     Args:
         model: flat functional model, such as a classifier on a backbone; every layer called once.

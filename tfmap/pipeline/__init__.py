@@ -60,7 +60,8 @@ def batches(
         split: N pictures.
         size: (H, W) of the model's input.
         prepare: (example, size) -> example of that size, in TensorFlow ops (AutoGraph is off); the task's resize. An
-            example is a dict of image uint8 (h, w, C), boxes float32 (n, 4) and mask uint8; see `tfmap.pipeline.fit`.
+            example is a dict of image uint8 (h, w, C), boxes float32 (n, 4), mask uint8 and whole int32 (2,); see
+            `tfmap.pipeline.fit`.
         channels: C of the model's input, 3 or 1.
         training: shuffled and endless, or in order and once.
         batch_size: pictures in a batch, B.
@@ -83,8 +84,9 @@ def batches(
     Returns:
         tf.data.Dataset: of dicts. image uint8 (B, H, W, C), 0..255; label int32 (B,) or float32 (B, K); weight float32
         (B,), 1 or 0; in evaluation id string (B,), empty where the batch was filled up; and, where the split has them
-        and `prepare` gives them back, boxes float32 (B, M, 4) and classes int32 (B, M), or mask int32 (B, H, W). Crowd
-        boxes are in no batch; a crop drops boxes of which less than a quarter is left.
+        and `prepare` gives them back, boxes float32 (B, M, 4) and classes int32 (B, M), or mask int32 (B, H, W); where
+        `prepare` gives it back, whole int32 (B, 2), the pictures' own heights and widths. Crowd boxes are in no batch;
+        a crop drops boxes of which less than a quarter is left.
 
     Raises:
         InputError: a setting is out of range, or the split is smaller than one training batch.

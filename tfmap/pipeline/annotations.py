@@ -12,7 +12,7 @@ from tfmap.source import Boxes
 LEAST_INSIDE = 0.25
 
 # What stands where there is nothing: behind the last picture, and in the place of one that cannot be read.
-BLANK = {"image": 0, "boxes": 0, "classes": -1, "mask": 255}
+BLANK = {"image": 0, "boxes": 0, "classes": -1, "mask": 255, "whole": 1}
 
 
 class BoxTable:

@@ -19,7 +19,7 @@ from tfmap.progress import shown
 from tfmap.runs import replacing
 from tfmap.source import Split
 
-_VERSION = 3  # raise it when pictures are prepared otherwise
+_VERSION = 4  # raise it when pictures are prepared otherwise
 _BLOCK = 32  # pictures read at a time while a cache fills
 _SHOW_FROM = 3000  # pictures; a smaller cache is full before a progress bar could be read
 

@@ -1,7 +1,8 @@
 """How a picture of any size comes to the size of a model's input, with its boxes and its mask.
 
 An example is a dict: "image" uint8 (h, w, C); where the data has them "boxes" float32 (n, 4), yxyx in pixels of the
-image, and "mask" uint8 (a, b), which covers the same part of the picture as the image, as fine or finer.
+image, "mask" uint8 (a, b), which covers the same part of the picture as the image, as fine or finer, and "whole" int32
+(2,), the height and width of the picture that the image was made from.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def stretch(example: Example, size: tuple[int, int]) -> dict[str, tf.Tensor]:
 
     Returns:
         the same keys: "image" uint8 (height, width, C), bilinear without antialiasing; "boxes" in its pixels; "mask"
-        uint8 (height, width), the nearest pixel.
+        uint8 (height, width), the nearest pixel; "whole" as it is.
     """
     scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(example["image"])[:2], tf.float32)
     return _moved(example, tf.convert_to_tensor(size), scale, tf.zeros(2))
@@ -60,7 +61,7 @@ def _moved(example: Example, size: tf.Tensor, scale: tf.Tensor, offset: tf.Tenso
     if "mask" in example:
         mask = tf.image.resize(example["mask"][..., tf.newaxis], size, "nearest")
         made["mask"] = mask[..., 0]
-    return made
+    return made | {key: example[key] for key in ("whole",) if key in example}
 
 
 def _bilinear(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

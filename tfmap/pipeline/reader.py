@@ -33,7 +33,7 @@ class Reader:
 
     Attributes:
         spec: key -> TensorSpec of one picture: image uint8 (H, W, C); boxes float32 (M, 4) and classes int32 (M,); mask
-            uint8 (H, W). The keys that `prepare` gives back.
+            uint8 (H, W); whole int32 (2,). The keys that `prepare` gives back.
     """
 
     def __init__(
@@ -201,13 +201,13 @@ class Reader:
         made = dict(self._prepare(example, self._size))
         if "boxes" in made:
             made["boxes"], made["classes"] = self._boxes.padded(made["boxes"], classes)
-        for key, shape in (("image", (*self._size, self._channels)), ("mask", self._size)):
+        for key, shape in (("image", (*self._size, self._channels)), ("mask", self._size), ("whole", (2,))):
             made |= {key: tf.ensure_shape(made[key], shape)} if key in made else {}
         return made
 
     def _example(self, row: tf.Tensor, part: decode.Part) -> tuple[Pictures, tf.Tensor | None]:
         """What `prepare` takes, and the classes of its boxes."""
-        example, classes = {"image": part.image}, None
+        example, classes = {"image": part.image, "whole": part.whole}, None
         if self._boxes is not None:
             boxes, classes = self._boxes.of(row)
             boxes = annotations.moved(boxes, part)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfmap import tasks
 from tfmap.report import facts
 from tfmap.runs import Run
 
@@ -93,8 +94,8 @@ def _sha256(path: Path) -> str:
 
 
 def metric(metrics: Mapping[str, Any]) -> str:
-    """The number by which models are compared: with several labels a picture, always saying no is accurate too."""
-    return "map" if any(row.get("map") is not None for row in metrics.values()) else "accuracy"
+    """The number by which models are compared, of the first split that was scored."""
+    return tasks.headline(next(iter(metrics.values()), {}))
 
 
 def cards(rows: list[Mapping[str, Any]], metrics: Mapping[str, Any], verify: Mapping[str, Any] | None) -> list[dict]:
@@ -104,7 +105,7 @@ def cards(rows: list[Mapping[str, Any]], metrics: Mapping[str, Any], verify: Map
         found.append(
             _card(
                 f"{facts.SPLIT_NAMES.get(split, split)} {name}",
-                f"{row[name]:.1%}",
+                "-" if row[name] is None else f"{row[name]:.1%}",
                 f"{row['examples']:,} pictures, Keras",
             )
         )

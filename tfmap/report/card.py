@@ -9,6 +9,18 @@ from tfmap.report.facts import SPLIT_NAMES
 
 FEW = 30  # examples of a class below which its recall is known to no better than about 18 points either way
 MANY = 12  # classes that a sentence can list
+# number of a score -> what the card says of it
+_SAID = {
+    "accuracy": "accuracy {:.1%}",
+    "f1_macro": "macro F1 {:.3f}",
+    "map": "mAP {:.3f}",
+    "ece": "calibration error {:.1%}",
+    "mAP": "mAP {:.3f}",
+    "mAP50": "mAP at IoU 0.5 {:.3f}",
+    "mIoU": "mean IoU {:.3f}",
+    "pixel_accuracy": "pixels right {:.1%}",
+    "boundary_f1": "F1 of edges {:.3f}",
+}
 
 
 def model_card(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -73,14 +85,9 @@ def _data(data: Mapping[str, Any] | None) -> list[str]:
 def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     found = []
     for name, row in metrics.items():
-        sentence = (
-            f"{SPLIT_NAMES.get(name, name).capitalize()} ({row['examples']:,} pictures): accuracy {row['accuracy']:.1%}"
-        )
-        if row.get("f1_macro") is not None:
-            sentence += f", macro F1 {row['f1_macro']:.3f}"
-        if row.get("map") is not None:
-            sentence += f", mAP {row['map']:.3f}"
-        found.append(f"{sentence}, calibration error {row['ece']:.1%}.")
+        known = [text.format(row[key]) for key, text in _SAID.items() if row.get(key) is not None]
+        pictures = f"{SPLIT_NAMES.get(name, name).capitalize()} ({row['examples']:,} pictures)"
+        found.append(f"{pictures}: {', '.join(known)}.")
     return found
 
 
@@ -105,6 +112,7 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _weak(per_class: Sequence[Mapping[str, Any]], split: str) -> list[str]:
+    per_class = [row for row in per_class if "support" in row]
     known = [row for row in per_class if row["recall"] is not None]
     found = []
     if known:

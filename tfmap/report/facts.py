@@ -46,7 +46,7 @@ def _number(text: str | None) -> float | None:
 
 
 def predictions(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """predictions.npz: split -> (probabilities float32 (N, K), truths int32 (N,) or float32 (N, K))."""
+    """predictions.npz, where it has them: split -> (probabilities (N, K), truths int32 (N,) or float32 (N, K))."""
     if not run.has("predictions.npz"):
         return {}
     with np.load(run.file("predictions.npz"), allow_pickle=False) as arrays:
@@ -65,18 +65,23 @@ def _digest(path: Any) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def model(run: Run) -> dict[str, Any]:
-    """What model.keras is: "input" (H, W, C), "parameters" and "layers".
+def model(run: Run, task: str) -> dict[str, Any]:
+    """What model.keras is: "input" (H, W, C), "outputs" (its classes), "parameters" and "layers".
+
+    Args:
+        run: the run folder.
+        task: its name.
 
     Raises:
         FileNotFoundError: the run has no model.keras; the text names the stage.
     """
+    from tfmap import tasks
     from tfmap.evaluate import opened
 
     network = opened(run.need("model.keras"))
     return {
         "input": tuple(network.input_shape[1:]),
-        "outputs": int(network.output_shape[-1]),
+        "outputs": tasks.class_count(tasks.get(task), network),
         "parameters": int(network.count_params()),
         "layers": len(network.layers),
     }

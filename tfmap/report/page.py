@@ -8,27 +8,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tfmap import curves, datasets, signatures
+from tfmap import datasets, signatures
 from tfmap.errors import InputError
-from tfmap.report import artefacts, facts, pictures, plots
+from tfmap.report import artefacts, facts, pictures, plots, splits
 from tfmap.report.card import model_card
 from tfmap.runs import Run
 from tfmap.source import Source
 
-MOST_MISTAKES = 24  # thumbnails of each split; mistakes.json holds the rest
 MOST_LINES = 30  # of one kind of finding, and of skipped files
-NUMBERS = {
-    "accuracy": "accuracy",
-    "top_5": "true class among the first five",
-    "subset_accuracy": "every label right",
-    "map": "mean average precision",
-    "precision_macro": "precision, macro",
-    "recall_macro": "recall, macro",
-    "f1_macro": "F1, macro",
-    "f1_weighted": "F1, weighted",
-    "log_loss": "log loss",
-    "ece": "expected calibration error",
-}
 
 
 def render(context: Mapping[str, Any]) -> str:
@@ -47,7 +34,7 @@ def collect(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
         FileNotFoundError: the run has no model.keras.
         InputError: one of its files is broken.
     """
-    model, data = facts.model(run), facts.read(run, "data.json")
+    model, data = facts.model(run, config["task"]), facts.read(run, "data.json")
     metrics = (facts.read(run, "metrics.json") or {}).get("splits", {})
     history, rows = facts.history(run), artefacts.collect(run, metrics)
     verify, (source, note) = facts.read(run, "verify.json"), _source(config)
@@ -65,7 +52,7 @@ def collect(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
         "compress": _compression(facts.read(run, "compress.json")),
         "curves": plots.learning_curves(history),
         "epochs": len(history),
-        "splits": _splits(run, metrics, source),
+        "splits": splits.collect(run, metrics, source),
         **_samples(source, config, model, note),
         "data": data,
         "balance": facts.balance(data) if data else [],
@@ -111,54 +98,6 @@ def _compression(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     history = [{**row, "phase": row.get("step", "")} for row in found.get("history", [])]
     rows = [{key: value for key, value in row.items() if key != "step"} for row in history]
     return {"settings": settings, "layers": found.get("sparsity", {}), "curves": plots.learning_curves(rows)}
-
-
-def _splits(run: Run, metrics: Mapping[str, Any], source: Source | None) -> list[dict[str, Any]]:
-    predictions, mistakes = facts.predictions(run), facts.read(run, "mistakes.json") or {}
-    found = []
-    for name, row in metrics.items():
-        classes = [one["class"] for one in row["per_class"]]
-        worst = mistakes.get(name, [])[:MOST_MISTAKES]
-        below = facts.common_folder([one["id"] for one in worst])
-        thumbnails = pictures.thumbnails(source.splits.values() if source else (), [one["id"] for one in worst])
-        single = "subset_accuracy" not in row
-        found.append(
-            {
-                "id": f"split-{name}",
-                "name": facts.SPLIT_NAMES.get(name, name),
-                "metrics": row,
-                "numbers": _numbers(row),
-                "confusion": plots.confusion(row["confusion_matrix"], classes) if single else None,
-                "confusions": facts.confusions(row["confusion_matrix"], classes) if single else [],
-                "plots": _plots(*predictions[name], classes) if name in predictions else [],
-                "mistakes": [
-                    {**one, "short": one["id"][len(below) :], "picture": thumbnails.get(one["id"])} for one in worst
-                ],
-                "below": below,
-                "wrong": round((1 - row["accuracy" if single else "subset_accuracy"]) * row["examples"]),
-            }
-        )
-    return found
-
-
-def _numbers(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    shares = ("accuracy", "top_5", "subset_accuracy", "ece")
-    return [
-        (text, f"{100 * row[key]:.1f}%" if key in shares else f"{row[key]:.3f}")
-        for key, text in NUMBERS.items()
-        if row.get(key) is not None
-    ]
-
-
-def _plots(probabilities: Any, truths: Any, classes: list[str]) -> list[tuple[str, str, str]]:
-    lines = curves.curves(probabilities, truths, classes)
-    bins = curves.reliability(probabilities, truths)
-    sure = "Points under the dotted line: surer than right. Points above it: more often right than sure."
-    return [
-        ("Precision and recall", plots.precision_recall(lines), "Each class against the rest."),
-        ("ROC", plots.roc(lines), "Each class against the rest."),
-        ("Reliability", plots.reliability(bins), sure),
-    ]
 
 
 def _samples(source: Source | None, config: Mapping[str, Any], model: Mapping[str, Any], note: str) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from tfmap import preview, sheets
 from tfmap.datasets.records import read_bytes
-from tfmap.sheets import label
 from tfmap.source import Split
 
 SAMPLES = 8
@@ -56,11 +57,17 @@ def samples(
         before = next(iter(batches(split, training=True, seed=config["seed"], **settings)))
     policy = augment.build(config["augment"].get("ops", ""), classes=len(classes))
     after = policy(before, tf.constant([config["seed"], 0], tf.int32))
-    columns = [np.asarray(batch[key]) for key in ("image", "label") for batch in (before, after)]
+    shown = [_drawn({key: np.asarray(value) for key, value in batch.items()}, classes) for batch in (before, after)]
     return [
-        {"before": jpeg(one), "after": jpeg(two), "label": label(was, classes), "mixed": label(mixed, classes)}
-        for one, two, was, mixed in zip(*columns, strict=True)
+        {"before": one, "after": two, "label": was, "mixed": became}
+        for (one, was), (two, became) in zip(*shown, strict=True)
     ]
+
+
+def _drawn(batch: Mapping[str, np.ndarray], classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Each picture of a batch, with what is known of it, and its line of text."""
+    rows = [preview.picture(batch, row, classes) for row in range(len(batch["image"]))]
+    return [(_encode(sheets.draw(one, classes, SIDE)), one.text) for one in rows]
 
 
 def thumbnails(splits: Iterable[Split], ids: Iterable[str]) -> dict[str, str]:
@@ -95,6 +102,12 @@ def _thumbnail(split: Split, index: int) -> str | None:
         return None
 
 
+def embedded(path: Path, quality: int = 85) -> str:
+    """A picture file at its own size as a JPEG data URI."""
+    with Image.open(path) as image:
+        return _as_uri(image.convert("RGB"), quality)
+
+
 def jpeg(pixels: np.ndarray) -> str:
     """Pixels (H, W, C) in 0..255, C 1 or 3, as a JPEG data URI of at most 160 x 160."""
     values = np.clip(np.round(np.asarray(pixels, np.float32)), 0, 255).astype(np.uint8)
@@ -104,6 +117,10 @@ def jpeg(pixels: np.ndarray) -> str:
 def _encode(image: Image.Image) -> str:
     image = image.convert("RGB")
     image.thumbnail((SIDE, SIDE))
+    return _as_uri(image, 80)
+
+
+def _as_uri(image: Image.Image, quality: int) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
+    image.save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -32,6 +32,7 @@ STYLE = {
 }
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 MOST_NAMED = 10  # curves with a colour and a name of their own
+MOST_COUNTED = 99_999  # beyond it a cell shows its share
 MOST_NUMBERED = 25  # classes up to which a cell has room for its number
 MOST_TICKED = 60
 
@@ -110,13 +111,25 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
         for row, column in np.argwhere(counts > 0) if len(classes) <= MOST_NUMBERED else ():
             dark = shares[row, column] > 0.55
             colour = "white" if dark else "#1a1a1a"
-            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+            share, count = shares[row, column], counts[row, column]
+            text = f"{share:.1%}" if counts.max() > MOST_COUNTED else str(count)  # pixels are too many to read
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
         return _svg(figure)
 
 
 def precision_recall(curves: Sequence[Mapping[str, Any]]) -> str:
     """Precision-recall curves of `tfmap.curves.curves`, one line per class. Data URI."""
     return _lines(curves, "recall", "precision", "average_precision", diagonal=False)
+
+
+def f1(curves: Sequence[Mapping[str, Any]]) -> str:
+    """F1 of `tfmap.detections.curves` over the threshold, one line per class. Data URI."""
+    there = [curve for curve in curves if curve["f1"]]
+    lines = [
+        {**curve, "threshold": np.linspace(0, 1, len(curve["f1"])), "best F1": max(curve["f1"]), "F1": curve["f1"]}
+        for curve in there
+    ]
+    return _lines(lines, "threshold", "F1", "best F1", diagonal=False)
 
 
 def roc(curves: Sequence[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What a map means. Every task module has the same eight names, in the order in which data moves:
+"""What a map means. Every task module has the same names. Eight of them in the order in which data moves:
 
     spec      shapes and dtypes of a batch
     prepare   raw picture -> what the spec says; CPU, deterministic
@@ -6,8 +6,15 @@
     build     backbone -> functional model
     losses    how far outputs are from targets
     metrics   what the progress bar shows
-    decode    raw outputs -> predictions
-    score     predictions and truths -> dict of numbers
+    decode    raw outputs -> answers, one a picture
+    score     answers and truths -> dict of numbers
+
+and four for people to look at:
+
+    curves    answers and truths -> curves of each class
+    worst     answers and truths -> the pictures that are furthest off
+    describe  an answer -> its parts by name
+    drawn     a picture and an answer -> the answer drawn over it
 
 `decode` and `score` do not know the model, so the exported file is scored by the functions that scored Keras. OUTPUTS
 says what comes out of `build`'s model: a shape, or names with shapes; B pictures, A places, K classes.
@@ -18,6 +25,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
 
     from tfmap.source import Source
 
+HEADLINES = ("mAP", "mIoU", "map", "accuracy")  # the first one that a score has; in 0..1
 NAMES = ("classification", "detection", "segmentation")
 
 
@@ -53,10 +62,47 @@ def accepted(function: Callable, **facts: Any) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name in takes}
 
 
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The number of a `score` by which models are compared.
+
+    With several labels a picture, accuracy is high for a model that always says no.
+
+    Args:
+        metrics: what `score` returned.
+    """
+    return next(name for name in HEADLINES if metrics.get(name) is not None or name == HEADLINES[-1])
+
+
 def target(module: ModuleType) -> str:
     """What a task learns of a picture: "label", "boxes" or "mask"."""
     batch = module.spec(classes=2, size=(32, 32))
     return next(key for key in ("label", "boxes", "mask") if key in batch)
+
+
+def load(path: str | Path) -> keras.Model:
+    """A saved model, its layers of ours known to Keras; not compiled.
+
+    Args:
+        path: of a .keras file.
+    """
+    import keras
+
+    for name in NAMES:
+        get(name)
+    return keras.saving.load_model(path, compile=False)
+
+
+def class_count(module: ModuleType, model: keras.Model) -> int:
+    """K, by the outputs of a model of the task.
+
+    Args:
+        module: of the task.
+        model: whose outputs are as OUTPUTS says.
+    """
+    if not isinstance(module.OUTPUTS, Mapping):
+        return int(model.outputs[0].shape[-1])
+    name = next(name for name, letters in module.OUTPUTS.items() if letters[-1] == "K")
+    return int(model.output[name].shape[-1])
 
 
 def build(name: str, source: Source, options: Mapping[str, Any]) -> keras.Model:

@@ -12,12 +12,14 @@ from keras import ops
 
 from tfmap import models, scores
 from tfmap.checked import checked
+from tfmap.curves import curves as plain_curves
 from tfmap.errors import InputError
 from tfmap.models.freeze import freeze
 from tfmap.pipeline.fit import stretch
+from tfmap.sheets import Picture
+from tfmap.tasks.classifiers import losses as terms
 
 OUTPUTS = ("B", "K")
-EPSILON = 1e-7  # keeps a logarithm of a probability finite in float32
 
 
 def spec(
@@ -162,43 +164,16 @@ def losses(
         raise InputError(f"train.loss must be cross_entropy, focal or logit_adjustment, received {kind!r}.")
     power = gamma if kind == "focal" else 0.0
     factors = None if class_weights is None else np.asarray(class_weights, "float32")
-    shift = tau * _log_odds(priors, multi_label) if kind == "logit_adjustment" else None
-    terms = _sigmoid_terms if multi_label else _softmax_terms
+    shift = tau * terms.log_odds(priors, multi_label) if kind == "logit_adjustment" else None
+    per_class = terms.independent if multi_label else terms.exclusive
 
     def loss(y_true: Any, y_pred: Any) -> Any:
-        y_pred = ops.clip(ops.cast(y_pred, "float32"), EPSILON, 1.0 - EPSILON)
-        y_pred = y_pred if shift is None else _shifted(y_pred, shift, multi_label)
-        per_class = terms(y_true, y_pred, power)
-        if factors is not None:
-            per_class = per_class * factors
-        return ops.sum(per_class, axis=-1) if not multi_label else ops.mean(per_class, axis=-1)
+        y_pred = ops.clip(ops.cast(y_pred, "float32"), terms.EPSILON, 1.0 - terms.EPSILON)
+        y_pred = y_pred if shift is None else terms.shifted(y_pred, shift, multi_label)
+        cost = per_class(y_true, y_pred, power) * (1.0 if factors is None else factors)
+        return ops.sum(cost, axis=-1) if not multi_label else ops.mean(cost, axis=-1)
 
     return loss
-
-
-def _log_odds(priors: Sequence[float], multi_label: bool) -> np.ndarray:
-    """float32 (K,): what the priors add to a logit."""
-    priors = np.asarray(priors, "float32")
-    return np.log(priors) - (np.log1p(-priors) if multi_label else 0)
-
-
-def _shifted(probabilities: Any, shift: np.ndarray, multi_label: bool) -> Any:
-    """The probabilities of the logits plus `shift`, computed from the probabilities."""
-    if multi_label:
-        odds = ops.log(probabilities) - ops.log1p(-probabilities) + shift
-        return ops.clip(ops.sigmoid(odds), EPSILON, 1.0 - EPSILON)
-    return ops.clip(ops.softmax(ops.log(probabilities) + shift), EPSILON, 1.0 - EPSILON)
-
-
-def _softmax_terms(y_true: Any, y_pred: Any, power: float) -> Any:
-    hardness = ops.power(1.0 - y_pred, power) if power else 1.0
-    return -y_true * hardness * ops.log(y_pred)
-
-
-def _sigmoid_terms(y_true: Any, y_pred: Any, power: float) -> Any:
-    hard_yes = ops.power(1.0 - y_pred, power) if power else 1.0
-    hard_no = ops.power(y_pred, power) if power else 1.0
-    return -(y_true * hard_yes * ops.log(y_pred) + (1.0 - y_true) * hard_no * ops.log(1.0 - y_pred))
 
 
 def metrics(*, classes: int, multi_label: bool = False) -> list[keras.metrics.Metric]:
@@ -212,27 +187,13 @@ def metrics(*, classes: int, multi_label: bool = False) -> list[keras.metrics.Me
     return [keras.metrics.CategoricalAccuracy(name="accuracy")]
 
 
-def decode(
-    probabilities: np.ndarray, *, classes: Sequence[str], top_k: int = 3, threshold: float = 0.0
-) -> list[list[dict[str, Any]]]:
-    """Names and scores of each picture's likeliest classes.
+def decode(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities as they are: what they are worth is said by `score`, `describe` names them.
 
     Args:
         probabilities: float32 (N, K).
-        classes: K names.
-        top_k: how many a picture at most.
-        threshold: least score that is listed.
-
-    Returns:
-        a list per picture of {"label": str, "score": float}, best first.
     """
-    if probabilities.shape[-1] != len(classes):
-        raise InputError(f"decode: {probabilities.shape[-1]} outputs but {len(classes)} class names.")
-    best = np.argsort(-probabilities, axis=-1, kind="stable")[:, :top_k]
-    return [
-        [{"label": classes[k], "score": float(row[k])} for k in order if row[k] >= threshold]
-        for row, order in zip(probabilities, best, strict=True)
-    ]
+    return probabilities
 
 
 def score(probabilities: np.ndarray, truths: np.ndarray, *, classes: Sequence[str]) -> dict[str, Any]:
@@ -246,3 +207,44 @@ def score(probabilities: np.ndarray, truths: np.ndarray, *, classes: Sequence[st
     if np.ndim(truths) == 2:
         return scores.multi_label(probabilities, truths, classes)
     return scores.single_label(probabilities, truths, classes)
+
+
+def curves(probabilities: np.ndarray, truths: np.ndarray, *, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Precision-recall and ROC of each class; see `tfmap.curves.curves`. Arguments as for `score`."""
+    return plain_curves(probabilities, truths, classes)
+
+
+def worst(
+    probabilities: np.ndarray, truths: np.ndarray, *, ids: Sequence[str], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The wrong answers that the model is surest of; see `tfmap.scores.worst`."""
+    return scores.worst(probabilities, truths, ids, classes)
+
+
+def describe(probabilities: np.ndarray, *, classes: Sequence[str], top_k: int = 3) -> list[dict[str, Any]]:
+    """Names and scores of a picture's likeliest classes.
+
+    Args:
+        probabilities: float32 (K,).
+        classes: K names.
+        top_k: how many at most.
+
+    Returns:
+        list of {"label": str, "score": float}, best first.
+    """
+    if len(probabilities) != len(classes):
+        raise InputError(f"describe: {len(probabilities)} outputs but {len(classes)} class names.")
+    best = np.argsort(-probabilities, kind="stable")[:top_k]
+    return [{"label": classes[k], "score": float(probabilities[k])} for k in best]
+
+
+def drawn(image: np.ndarray, probabilities: np.ndarray, *, classes: Sequence[str]) -> Picture:
+    """A picture, its likeliest class below it.
+
+    Args:
+        image: uint8 (h, w, C).
+        probabilities: float32 (K,).
+        classes: K names.
+    """
+    (best,) = describe(probabilities, classes=classes, top_k=1)
+    return Picture(image, f"{best['label']} {best['score']:.2f}")

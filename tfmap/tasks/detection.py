@@ -10,19 +10,21 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfmap import average_precision
+from tfmap import average_precision, detections
 from tfmap.average_precision import Found
-from tfmap.boxes import suppress
 from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.pipeline.fit import stretch
+from tfmap.sheets import Picture
 from tfmap.source import Boxes
 from tfmap.tasks import assembly
+from tfmap.tasks.detectors.found import finished, moved
 from tfmap.tasks.detectors.losses import one_stage
 from tfmap.tasks.detectors.metric import AveragePrecision
 
 OUTPUTS = {"boxes": ("B", "A", 4), "scores": ("B", "A", "K")}
 ARCHITECTURES = ("tfmap_det",)
+SHOWN = 0.3  # least score of a box that people are shown, unless they say otherwise
 LEAST_SIDE = 1.0  # pixels of the model's input: thinner boxes teach nothing
 
 
@@ -50,13 +52,14 @@ def prepare(example: Mapping[str, tf.Tensor], size: tuple[int, int]) -> dict[str
     """Resize a whole picture to the model's input, the aspect ratio not kept, as detectors on phones do it.
 
     Args:
-        example: "image" uint8 (h, w, C) and "boxes" float32 (n, 4), yxyx in its pixels; masks are left out.
+        example: "image" uint8 (h, w, C), "boxes" float32 (n, 4), yxyx in its pixels, and "whole" int32 (2,); masks are
+            left out.
         size: (height, width) in pixels.
 
     Returns:
-        dict: "image" uint8 (height, width, C), and "boxes" in its pixels, where there are any.
+        dict: "image" uint8 (height, width, C), "boxes" in its pixels, where there are any, and "whole" as it is.
     """
-    return stretch({key: example[key] for key in ("image", "boxes") if key in example}, size)
+    return stretch({key: example[key] for key in ("image", "boxes", "whole") if key in example}, size)
 
 
 def targets(batch: Mapping[str, Any], *, classes: int) -> dict[str, Any]:
@@ -143,37 +146,82 @@ def metrics(*, classes: int) -> list[keras.metrics.Metric]:
 
 
 def decode(
-    outputs: Mapping[str, np.ndarray], *, threshold: float = 0.01, overlap: float = 0.6, most: int = 100
+    outputs: Mapping[str, np.ndarray], *, size: tuple[int, int] | None = None, whole: np.ndarray | None = None
 ) -> list[Found]:
     """The boxes of each picture, without those that a better one of their class covers.
 
     Args:
         outputs: "boxes" float32 (N, A, 4), yxyx in pixels, and "scores" float32 (N, A, K).
-        threshold: least score.
-        overlap: IoU with a better box of the class from which on a box goes.
-        most: boxes of a picture at most.
+        size: (height, width) of the model's input.
+        whole: int (N, 2), heights and widths of the pictures themselves, into whose pixels boxes are brought; without
+            them they stay in those of the input.
 
     Returns:
         Found per picture, best first.
     """
-    return [_found(*pair, threshold, overlap, most) for pair in zip(outputs["boxes"], outputs["scores"], strict=True)]
-
-
-def _found(boxes: np.ndarray, scores: np.ndarray, threshold: float, overlap: float, most: int) -> Found:
-    places, kinds = np.nonzero(scores >= threshold)
-    values = scores[places, kinds]
-    # Classes far from each other, so that none suppresses another one's boxes.
-    reach = float(np.ptp(boxes)) + 1 if len(boxes) else 1.0
-    kept = suppress(boxes[places] + reach * kinds[:, None], values, threshold=overlap, most=most)
-    return Found(boxes[places[kept]], values[kept], kinds[kept].astype(np.int32))
+    found = [finished(*pair) for pair in zip(outputs["boxes"], outputs["scores"], strict=True)]
+    if size is None or whole is None:
+        return found
+    return [moved(one, size, own) for one, own in zip(found, whole, strict=True)]
 
 
 def score(found: Sequence[Found], truths: Boxes, *, classes: Sequence[str]) -> dict[str, Any]:
-    """Numbers that say how good predictions are; see `tfmap.average_precision.score`.
+    """Numbers that say how good predictions are.
 
     Args:
         found: of N pictures, in the pixels of the truths.
         truths: of the same pictures.
         classes: K names.
+
+    Returns:
+        dict: "examples" N, what `tfmap.average_precision.score` returns, "threshold" and "f1" (the least score at which
+            boxes are best told from false alarms, and the mean F1 of the classes there) and "confusion_matrix" (K + 1
+            x K + 1, see `tfmap.detections.confusion`) at that threshold.
     """
-    return average_precision.score(found, truths, classes)
+    threshold, f1 = detections.best_threshold(detections.curves(found, truths, classes))
+    confusion = detections.confusion(found, truths, len(classes), threshold).tolist()
+    found_by_coco = average_precision.score(found, truths, classes)
+    return {"examples": len(found), **found_by_coco, "threshold": threshold, "f1": f1, "confusion_matrix": confusion}
+
+
+def curves(found: Sequence[Found], truths: Boxes, *, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Precision, recall and F1 of each class; see `tfmap.detections.curves`. Arguments as for `score`."""
+    return detections.curves(found, truths, classes)
+
+
+def worst(found: Sequence[Found], truths: Boxes, *, ids: Sequence[str], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The pictures with the most misses and false alarms, at the best threshold; see `tfmap.detections.worst`."""
+    threshold, _ = detections.best_threshold(detections.curves(found, truths, classes))
+    return detections.worst(found, truths, ids, classes, threshold)
+
+
+def describe(found: Found, *, classes: Sequence[str], threshold: float = SHOWN) -> list[dict[str, Any]]:
+    """Names, scores and places of what is in a picture.
+
+    Args:
+        found: in a picture.
+        classes: K names.
+        threshold: least score.
+
+    Returns:
+        list of {"label": str, "score": float, "box": [top, left, bottom, right]}, best first.
+    """
+    rows = zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True)
+    return [
+        {"label": classes[kind], "score": score, "box": [round(edge, 1) for edge in box]}
+        for box, score, kind in rows
+        if score >= threshold
+    ]
+
+
+def drawn(image: np.ndarray, found: Found, *, classes: Sequence[str], threshold: float = SHOWN) -> Picture:
+    """A picture with its boxes.
+
+    Args:
+        image: uint8 (h, w, C), in whose pixels the boxes are.
+        found: in it.
+        classes: K names.
+        threshold: least score.
+    """
+    kept = found.scores >= threshold
+    return Picture(image, f"{kept.sum()} found", boxes=found.boxes[kept], classes=found.classes[kept])

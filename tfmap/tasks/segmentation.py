@@ -14,6 +14,7 @@ from tfmap import masks
 from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.pipeline.fit import stretch
+from tfmap.sheets import Picture
 from tfmap.tasks import assembly
 from tfmap.tasks.segmenters import losses as terms
 from tfmap.tasks.segmenters.metric import MeanIoU
@@ -45,13 +46,14 @@ def prepare(example: Mapping[str, tf.Tensor], size: tuple[int, int]) -> dict[str
     """Resize a whole picture to the model's input, the aspect ratio not kept, as segmenters on phones do it.
 
     Args:
-        example: "image" uint8 (h, w, C) and "mask" uint8 (a, b), as fine or finer; boxes are left out.
+        example: "image" uint8 (h, w, C), "mask" uint8 (a, b), as fine or finer, and "whole" int32 (2,); boxes are left
+            out.
         size: (height, width) in pixels.
 
     Returns:
-        dict: "image" uint8 (height, width, C), and "mask" uint8 (height, width), where there is one.
+        dict: "image" uint8 (height, width, C), "mask" uint8 (height, width), where there is one, and "whole" as it is.
     """
-    return stretch({key: example[key] for key in ("image", "mask") if key in example}, size)
+    return stretch({key: example[key] for key in ("image", "mask", "whole") if key in example}, size)
 
 
 def targets(batch: Mapping[str, Any], *, classes: int) -> Any:
@@ -143,15 +145,24 @@ def metrics(*, classes: int) -> list[keras.metrics.Metric]:
     return [MeanIoU(classes)]
 
 
-def decode(probabilities: np.ndarray) -> np.ndarray:
+def decode(probabilities: np.ndarray, *, whole: np.ndarray | None = None) -> list[np.ndarray]:
     """The likeliest class of every pixel.
 
     Args:
         probabilities: float32 (N, H, W, K).
+        whole: int (N, 2), heights and widths of the pictures themselves, to whose size probabilities are brought before
+            one is chosen, bilinear; without them masks are as large as the input.
 
     Returns:
-        uint8 (N, H, W).
+        uint8 (h, w) per picture.
     """
+    sizes = [one.shape[:2] for one in probabilities] if whole is None else whole
+    return [_chosen(one, tuple(map(int, size))) for one, size in zip(probabilities, sizes, strict=True)]
+
+
+def _chosen(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if probabilities.shape[:2] != size:
+        probabilities = tf.image.resize(probabilities, size).numpy()
     return np.argmax(probabilities, axis=-1).astype(np.uint8)
 
 
@@ -163,4 +174,43 @@ def score(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, classes: 
         truths: uint8 (h, w) each, of the same sizes; 255 does not count.
         classes: K names.
     """
-    return masks.score(said, truths, classes)
+    return {"examples": len(said), **masks.score(said, truths, classes)}
+
+
+def curves(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """None: a mask has no threshold to move."""
+    return []
+
+
+def worst(
+    said: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, ids: Sequence[str], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The pictures with the largest share of wrong pixels; see `tfmap.masks.worst`."""
+    return masks.worst(said, truths, ids, classes)
+
+
+def describe(mask: np.ndarray, *, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The classes of a picture and their shares of its pixels.
+
+    Args:
+        mask: uint8 (h, w).
+        classes: K names.
+
+    Returns:
+        list of {"label": str, "share": float}, the largest first; those that are there.
+    """
+    counts = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size
+    order = np.argsort(-counts, kind="stable")
+    return [{"label": classes[k], "share": float(counts[k])} for k in order if counts[k]]
+
+
+def drawn(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str]) -> Picture:
+    """A picture with its classes in colours, the first one left as it is.
+
+    Args:
+        image: uint8 (h, w, C).
+        mask: uint8 (h, w), of the same size.
+        classes: K names.
+    """
+    shares = [f"{row['label']} {row['share']:.0%}" for row in describe(mask, classes=classes)]
+    return Picture(image, ", ".join(shares[:4]), mask=mask)

@@ -32,8 +32,7 @@ def scored(
     """
     score = tasks.get(task).score
     keras_metrics, file_metrics = score(theirs, truths, classes=classes), score(ours, truths, classes=classes)
-    # With several labels a picture, accuracy is high for a model that always says no.
-    name = "map" if keras_metrics.get("map") is not None else "accuracy"
+    name = tasks.headline(keras_metrics)
     before, after = keras_metrics[name], file_metrics[name]
     metric = {"name": name, "keras": before, "file": after, "drop_points": 100 * (before - after), "budget": budget}
     if name == "accuracy":

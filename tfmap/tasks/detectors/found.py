@@ -1,0 +1,44 @@
+"""A detector's outputs for a picture -> its boxes: the good ones, each once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfmap.average_precision import Found
+from tfmap.boxes import suppress
+
+
+def finished(
+    boxes: np.ndarray, scores: np.ndarray, *, threshold: float = 0.01, overlap: float = 0.6, most: int = 100
+) -> Found:
+    """The boxes of a picture without those that a better one of their class covers.
+
+    Args:
+        boxes: float32 (A, 4), yxyx.
+        scores: float32 (A, K).
+        threshold: least score.
+        overlap: IoU with a better box of the class from which on a box goes.
+        most: boxes at most.
+
+    Returns:
+        Found, best first.
+    """
+    places, kinds = np.nonzero(scores >= threshold)
+    values = scores[places, kinds]
+    # Classes far from each other, so that none suppresses another one's boxes.
+    reach = float(np.ptp(boxes)) + 1 if len(boxes) else 1.0
+    kept = suppress(boxes[places] + reach * kinds[:, None], values, threshold=overlap, most=most)
+    return Found(boxes[places[kept]], values[kept], kinds[kept].astype(np.int32))
+
+
+def moved(found: Found, size: tuple[int, int], whole: np.ndarray) -> Found:
+    """Boxes in pixels of a model's input -> in those of the picture itself, cut at its borders.
+
+    Args:
+        found: in the input.
+        size: (height, width) of the input.
+        whole: int (2,), height and width of the picture.
+    """
+    scale = np.tile(np.asarray(whole, np.float32) / np.asarray(size, np.float32), 2)
+    limits = np.tile(np.asarray(whole, np.float32), 2)
+    return found._replace(boxes=np.clip(found.boxes * scale, 0, limits).astype(np.float32))
