@@ -44,7 +44,7 @@ def read(model: str | Path | bytes) -> Graph:
         FileNotFoundError: the file does not exist.
         InputError: it is no TFLite file, or a broken one.
     """
-    parsed = _parse(model)
+    parsed = parse(model)
     try:
         return _graph(parsed)
     except _BROKEN as error:
@@ -84,7 +84,7 @@ def outline(model: str | Path | bytes) -> Outline:
         FileNotFoundError: the file does not exist.
         InputError: it is no TFLite file, or a broken one.
     """
-    parsed = _parse(model)
+    parsed = parse(model)
     try:
         buffers = {_text(entry.name): parsed.buffers[entry.buffer].data for entry in parsed.metadata or []}
         return Outline(
@@ -100,7 +100,7 @@ def outline(model: str | Path | bytes) -> Outline:
 
 def named_buffer(model: str | Path | bytes, name: str) -> bytes | None:
     """The buffer that the file's own metadata list holds under this name, None where there is none."""
-    parsed = _parse(model)
+    parsed = parse(model)
     for entry in parsed.metadata or []:
         data = parsed.buffers[entry.buffer].data if entry.name == name.encode() else None
         if data is not None:
@@ -113,7 +113,7 @@ def with_named_buffer(model: bytes, name: str, data: bytes) -> bytes:
 
     What stood behind the flatbuffer (a zip of associated files) is dropped.
     """
-    parsed = _parse(model)
+    parsed = parse(model)
     entry = next((entry for entry in parsed.metadata or [] if entry.name == name.encode()), None)
     if entry is None:
         entry = schema.MetadataT()
@@ -121,10 +121,10 @@ def with_named_buffer(model: bytes, name: str, data: bytes) -> bytes:
         parsed.buffers.append(schema.BufferT())
         parsed.metadata = [*(parsed.metadata or []), entry]
     parsed.buffers[entry.buffer].data = np.frombuffer(data, np.uint8)
-    return _packed(parsed, len(model) + len(data))
+    return pack(parsed, len(model) + len(data))
 
 
-def _packed(parsed: Any, size: int) -> bytes:
+def pack(parsed: Any, size: int) -> bytes:
     """A parsed model as a file; `size` is about what it will take."""
     builder = _Builder(size + 4096)
     builder.Finish(parsed.Pack(builder), IDENTIFIER)
@@ -163,7 +163,13 @@ def _name(model: str | Path | bytes) -> str:
     return "the model" if isinstance(model, bytes) else str(model)
 
 
-def _parse(model: str | Path | bytes) -> Any:
+def parse(model: str | Path | bytes) -> Any:
+    """All of a file as objects of the schema, to be changed and packed again.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        InputError: it is no TFLite file, or a broken one.
+    """
     data = load(model)
     if data[4:8] != IDENTIFIER:
         raise InputError(

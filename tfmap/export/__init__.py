@@ -106,7 +106,8 @@ def tflite(
             classes than outputs, a model with several inputs or without fixed sizes, an op that the engine cannot
             translate or, in an integer format, leaves in float.
     """
-    from tfmap.export import confidence, findings, metadata
+    from tfmap import tasks
+    from tfmap.export import confidence, detectors, findings, metadata, metadata_fields
     from tfmap.export.order import Order
 
     _check(which, also, threshold_precision, val)
@@ -115,18 +116,21 @@ def tflite(
     if isinstance(model, bytes):
         converted, found = _ready(model, order), {}
     else:
-        metadata.check_labels(classes, model.output_shape[-1])  # before minutes of conversion
+        metadata.check_labels(classes, tasks.class_count(tasks.get(task), model))  # before minutes of conversion
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
-        converted, found = _made(model, split, order, pictures, correct=bias_correction)
-    if calibrate and val is not None and len(val):
+        layer = detectors.boxes_of(model)
+        order = order if layer is None else order.in_floats()
+        converted, found = _made(detectors.cut(model), split, order, pictures, correct=bias_correction)
+        converted = converted if layer is None else detectors.finished(converted, layer, len(classes))
+    if calibrate and val is not None and len(val) and tasks.target(tasks.get(task)) == "label":
         shared = {"classes": classes, "task": task, "precision": threshold_precision}
         found["calibration"] = confidence.fitted(converted, val, **shared)
     told = findings.told(order, found)
     told["about"] = _origin(task, digest, several=_has_several(split, val)) | told["about"]
     about = metadata.Metadata(
         labels=tuple(classes),
-        name=name or getattr(model, "name", "classifier"),
-        description=description or f"Sorts a picture into {len(classes)} classes: {_some(classes)}.",
+        name=name or getattr(model, "name", task),
+        description=description or f"{metadata_fields.DOES[task]} {len(classes)} classes: {_some(classes)}.",
         version=version,
         author=author,
         license=license,

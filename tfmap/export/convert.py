@@ -168,9 +168,9 @@ def input_shape(model: keras.Model) -> tuple[int, int, int]:
     """(height, width, channels) of the model's only input.
 
     Raises:
-        InputError: several inputs or outputs, another rank, or a size that is open.
+        InputError: several inputs, several outputs without names, another rank, or a size that is open.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    if len(model.inputs) != 1 or (len(model.outputs) != 1 and not isinstance(model.output, dict)):
         raise InputError(
             f"export: expected a model with one input and one output, received {len(model.inputs)} inputs and "
             f"{len(model.outputs)} outputs."
@@ -223,7 +223,8 @@ def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator
     signature = tf.TensorSpec((batch_size or None, *input_shape(model)), input_type, name="image")
 
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {OUTPUT: model(tf.cast(image, tf.float32), training=False)}
+        outputs = model(tf.cast(image, tf.float32), training=False)
+        return outputs if isinstance(outputs, dict) else {OUTPUT: outputs}
 
     archive = keras.export.ExportArchive()
     archive.track(model)

@@ -29,7 +29,7 @@ _LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a classifier's file says about itself.
+    """What a file says about itself.
 
     Attributes:
         labels: K class names in the order of the output.
@@ -74,14 +74,16 @@ def attach(model: bytes, metadata: Metadata) -> bytes:
     """The model with its metadata inside and its files packed behind it; what it had of both is replaced.
 
     Args:
-        model: bytes of a .tflite classifier, one output of K scores.
+        model: bytes of a .tflite file: one output whose last axis are K scores, or a detector's four.
         metadata: K labels, and the rest.
 
     Raises:
         InputError: no TFLite file, another number of labels, translations or thresholds than outputs, a label that a
             line cannot hold, or a number out of range.
     """
-    check(metadata, flatbuffer.read(model).outputs[0].shape[-1])
+    outputs = flatbuffer.read(model).outputs
+    # A file of several outputs, such as a detector's, does not tell how many classes it has.
+    check(metadata, outputs[0].shape[-1] if len(outputs) == 1 else len(metadata.labels))
     encoded = tables.encode(metadata_fields.fields(metadata))
     return _packed(flatbuffer.with_named_buffer(model, BUFFER, encoded), metadata_fields.files(metadata))
 

@@ -1,4 +1,4 @@
-"""What TFLite Metadata says of a classifier, as the standard has it: from our own attributes and back."""
+"""What TFLite Metadata says of a file, as the standard has it: from our own attributes and back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tfmap.export import tables
+
 if TYPE_CHECKING:
     from tfmap.export.metadata import Metadata
 
 LABELS, OWN, PARSER = "labels.txt", "tfmap.json", "1.0.0"
+CLASSIFIER = "classification"
 
 
 def fields(metadata: Metadata) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def fields(metadata: Metadata) -> dict[str, Any]:
         "description": metadata.description,
         "version": metadata.version,
         "subgraph_metadata": [
-            {"input_tensor_metadata": [_input(metadata)], "output_tensor_metadata": [_output(metadata)]}
+            {"input_tensor_metadata": [_input(metadata)], **_OUTPUTS[metadata.about.get("task", CLASSIFIER)](metadata)}
         ],
         "min_parser_version": PARSER,
     }
@@ -36,8 +39,7 @@ def _input(metadata: Metadata) -> dict[str, Any]:
     """TensorMetadata of the picture."""
     return {
         "name": "image",
-        "description": f"The picture to classify, {metadata.color_space}, pixel values 0 to 255; the model normalises "
-        "them itself.",
+        "description": f"The picture, {metadata.color_space}, pixel values 0 to 255; the model normalises them itself.",
         "content": {
             "content_properties_type": "ImageProperties",
             "content_properties": {"color_space": metadata.color_space.upper()},
@@ -52,29 +54,72 @@ def _input(metadata: Metadata) -> dict[str, Any]:
     }
 
 
-def _output(metadata: Metadata) -> dict[str, Any]:
-    """TensorMetadata of the scores."""
+def _scores(metadata: Metadata) -> dict[str, Any]:
+    """What SubGraphMetadata says of a classifier's output."""
     found = {
         "name": "probability",
         "description": "Score of each class, 0 to 1.",
         "content": {"content_properties_type": "FeatureProperties", "content_properties": {}},
         "stats": _stats(metadata.output_range),
-        "associated_files": [_label_file(locale) for locale in ("", *metadata.translations)],
+        "associated_files": _label_files(metadata, "TENSOR_AXIS_LABELS"),
     }
     # The standard has one threshold for all classes; task libraries leave out what is below.
     if len(set(metadata.thresholds)) == 1:
         options = {"global_score_threshold": metadata.thresholds[0]}
         found["process_units"] = [{"options_type": "ScoreThresholdingOptions", "options": options}]
-    return found
+    return {"output_tensor_metadata": [found]}
 
 
-def _label_file(locale: str) -> dict[str, Any]:
-    file = {
-        "name": _file_name(locale),
-        "description": "One class name a line, in the order of the scores.",
-        "type": "TENSOR_AXIS_LABELS",
+def _boxes(metadata: Metadata) -> dict[str, Any]:
+    """What it says of a detector's four outputs."""
+    several = {"min": 2, "max": 2}  # the axes that run over boxes
+    bounds = {"index": [1, 0, 3, 2], "type": "BOUNDARIES", "coordinate_type": "RATIO"}  # x, y, x, y of y, x, y, x
+    feature = {"content_properties_type": "FeatureProperties", "content_properties": {}, "range": several}
+    location = {"content_properties_type": "BoundingBoxProperties", "content_properties": bounds, "range": several}
+    counted = {"content_properties_type": "FeatureProperties", "content_properties": {}}
+    tensors = [
+        {"name": "location", "description": "Top, left, bottom, right, in shares of the picture.", "content": location},
+        {
+            "name": "category",
+            "description": "Class of each box.",
+            "content": feature,
+            "associated_files": _label_files(metadata, "TENSOR_VALUE_LABELS"),
+        },
+        {"name": "score", "description": "Score of each box, 0 to 1.", "content": feature},
+        {"name": "number of detections", "description": "How many boxes there are.", "content": counted},
+    ]
+    group = {"name": "detection_result", "tensor_names": ["location", "category", "score"]}
+    return {"output_tensor_metadata": tensors, "output_tensor_groups": [group]}
+
+
+def _masks(metadata: Metadata) -> dict[str, Any]:
+    """What it says of a segmenter's output."""
+    scores = {
+        "name": "segmentation_masks",
+        "description": "Score of each class at each pixel, 0 to 1.",
+        "content": {"content_properties_type": "ImageProperties", "content_properties": {"color_space": "GRAYSCALE"}},
+        "stats": _stats(metadata.output_range),
+        "associated_files": _label_files(metadata, "TENSOR_AXIS_LABELS"),
     }
-    return {**file, "locale": locale} if locale else file
+    options = tables.encode({"activation": "NONE", "min_parser_version": PARSER}, "SegmenterOptions", b"V001")
+    custom = {"name": "SEGMENTER_METADATA", "data": list(options)}
+    return {"output_tensor_metadata": [scores], "custom_metadata": [custom]}
+
+
+# task -> what SubGraphMetadata says of the outputs, and how a description begins
+_OUTPUTS = {CLASSIFIER: _scores, "detection": _boxes, "segmentation": _masks}
+DOES = {
+    CLASSIFIER: "Sorts a picture into",
+    "detection": "Finds in a picture things of",
+    "segmentation": "Says for each pixel of a picture which it is of",
+}
+
+
+def _label_files(metadata: Metadata, kind: str) -> list[dict[str, Any]]:
+    """AssociatedFile of each language."""
+    told = {"description": "One class name a line, in the order of the scores.", "type": kind}
+    locales = {locale: {"locale": locale} if locale else {} for locale in ("", *metadata.translations)}
+    return [{"name": _file_name(locale), **told, **said} for locale, said in locales.items()]
 
 
 def _file_name(locale: str) -> str:
@@ -123,7 +168,8 @@ def label_files(root: Mapping[str, Any], packed: Mapping[str, bytes]) -> dict[st
 def attributes(root: Mapping[str, Any], packed: Mapping[str, bytes]) -> dict[str, Any]:
     """The attributes of `Metadata`, from what `metadata.as_json` and `metadata.files` gave."""
     subgraph = root["subgraph_metadata"][0]
-    picture, scores = subgraph["input_tensor_metadata"][0], subgraph["output_tensor_metadata"][0]
+    outputs = subgraph["output_tensor_metadata"]
+    picture, scores = subgraph["input_tensor_metadata"][0], outputs[0] if len(outputs) == 1 else {}
     labels = label_files(root, packed)
     original = labels.pop("", ())
     own = dict(json.loads(packed[OWN])) if OWN in packed else {}

@@ -2,7 +2,8 @@
 
 A line is a table and its fields in slot order; `[x]` is a vector of x. A union takes two slots, its type and its value.
 
-Source: TensorFlow Lite Metadata schema, `metadata_schema.fbs` 1.5.0 (Apache-2.0): the names and their order.
+Source: TensorFlow Lite Metadata schema, `metadata_schema.fbs` 1.5.0, and
+`image_segmenter_metadata_schema.fbs` of MediaPipe (both Apache-2.0): the names and their order.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _TABLES = """
     Stats: max [float], min [float]
     TensorGroup: name string, tensor_names [string]
     CustomMetadata: name string, data [ubyte]
+    SegmenterOptions: activation Activation, min_parser_version string
 """
 
 # enumeration -> names by value
@@ -52,6 +54,7 @@ ENUMS = {
     "ColorSpaceType": ("UNKNOWN", "RGB", "GRAYSCALE"),
     "BoundingBoxType": ("UNKNOWN", "BOUNDARIES", "UPPER_LEFT", "CENTER"),
     "CoordinateType": ("RATIO", "PIXEL"),
+    "Activation": ("NONE", "SIGMOID", "SOFTMAX"),
     "ScoreTransformationType": ("IDENTITY", "LOG", "INVERSE_LOGISTIC"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -87,6 +87,19 @@ class Order:
                 f"export.keep_float keeps layers of an int8 file in float, received format={self.format!r}. "
                 "Use format='int8'."
             )
+
+    def in_floats(self) -> Order:
+        """The same for a model that has an op behind it which takes float32 of one picture.
+
+        Raises:
+            InputError: another output or an open batch was asked for.
+        """
+        if self.output_type not in ("auto", "float32") or self.batch_size != 1:
+            raise InputError(
+                f"export: a detector's file takes one picture and gives float32, received batch_size="
+                f"{self.batch_size} and output_type={self.output_type}. Leave them out."
+            )
+        return replace(self, output_type="float32")
 
     @property
     def made_by(self) -> str:

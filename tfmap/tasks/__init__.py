@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -87,8 +88,10 @@ def load(path: str | Path) -> keras.Model:
     """
     import keras
 
-    for name in NAMES:
-        get(name)
+    from tfmap.tasks import detectors
+
+    for module in pkgutil.iter_modules(detectors.__path__, f"{detectors.__name__}."):
+        importlib.import_module(module.name)
     return keras.saving.load_model(path, compile=False)
 
 

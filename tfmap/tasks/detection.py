@@ -18,7 +18,7 @@ from tfmap.pipeline.fit import stretch
 from tfmap.sheets import Picture
 from tfmap.source import Boxes
 from tfmap.tasks import assembly
-from tfmap.tasks.detectors.found import finished, moved
+from tfmap.tasks.detectors.found import LISTED, finished, listed, moved
 from tfmap.tasks.detectors.losses import one_stage
 from tfmap.tasks.detectors.metric import AveragePrecision
 
@@ -151,7 +151,8 @@ def decode(
     """The boxes of each picture, without those that a better one of their class covers.
 
     Args:
-        outputs: "boxes" float32 (N, A, 4), yxyx in pixels, and "scores" float32 (N, A, K).
+        outputs: of a network "boxes" float32 (N, A, 4), yxyx in pixels, and "scores" float32 (N, A, K); or of a file
+            what `tfmap.export.detectors.finished` says, which needs `size`.
         size: (height, width) of the model's input.
         whole: int (N, 2), heights and widths of the pictures themselves, into whose pixels boxes are brought; without
             them they stay in those of the input.
@@ -159,7 +160,10 @@ def decode(
     Returns:
         Found per picture, best first.
     """
-    found = [finished(*pair) for pair in zip(outputs["boxes"], outputs["scores"], strict=True)]
+    if "count" in outputs:
+        found = [listed(*parts, size) for parts in zip(*(outputs[key] for key in LISTED), strict=True)]
+    else:
+        found = [finished(*pair) for pair in zip(outputs["boxes"], outputs["scores"], strict=True)]
     if size is None or whole is None:
         return found
     return [moved(one, size, own) for one, own in zip(found, whole, strict=True)]

@@ -7,6 +7,8 @@ import numpy as np
 from tfmap.average_precision import Found
 from tfmap.boxes import suppress
 
+LISTED = ("boxes", "classes", "scores", "count")  # outputs of a file that suppresses itself
+
 
 def finished(
     boxes: np.ndarray, scores: np.ndarray, *, threshold: float = 0.01, overlap: float = 0.6, most: int = 100
@@ -29,6 +31,24 @@ def finished(
     reach = float(np.ptp(boxes)) + 1 if len(boxes) else 1.0
     kept = suppress(boxes[places] + reach * kinds[:, None], values, threshold=overlap, most=most)
     return Found(boxes[places[kept]], values[kept], kinds[kept].astype(np.int32))
+
+
+def listed(boxes: np.ndarray, classes: np.ndarray, scores: np.ndarray, count: float, size: tuple[int, int]) -> Found:
+    """What a file lists, whose suppression is its last op.
+
+    Args:
+        boxes: float32 (M, 4), yxyx in shares of the picture.
+        classes: float32 (M,).
+        scores: float32 (M,).
+        count: how many of them there are.
+        size: (height, width) of the model's input.
+
+    Returns:
+        Found, in pixels of the input.
+    """
+    many = int(round(float(count)))
+    pixels = boxes[:many] * np.tile(np.asarray(size, np.float32), 2)
+    return Found(pixels.astype(np.float32), scores[:many], np.round(classes[:many]).astype(np.int32))
 
 
 def moved(found: Found, size: tuple[int, int], whole: np.ndarray) -> Found:

@@ -1,0 +1,68 @@
+"""A detector's file: the network in whatever format, then boxes and suppression as runtimes have them built in."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tfmap.appended import CustomOp, append
+from tfmap.tasks.detectors import heads
+
+MOST = 100  # boxes of a picture
+THRESHOLD, OVERLAP = 0.01, 0.6  # least score; IoU with a better box of the class from which on a box goes
+OUTPUTS = ("boxes", "classes", "scores", "count")
+
+
+def cut(model: keras.Model) -> keras.Model:
+    """A detector without its last layer, which makes boxes of codes: a phone does that in float.
+
+    Args:
+        model: any; only one with a layer `heads.Boxes` is cut.
+
+    Returns:
+        keras.Model: "image" -> "codes" float32 (B, A, 4), -1..1, and "scores" float32 (B, A, K).
+    """
+    layer = boxes_of(model)
+    if layer is None:
+        return model
+    return keras.Model(model.input, {"codes": layer.input, "scores": model.output["scores"]}, name=model.name)
+
+
+def boxes_of(model: keras.Model) -> heads.Boxes | None:
+    """The layer of a detector that makes boxes; None of another model."""
+    found = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, heads.Boxes)]
+    return found[0] if found else None
+
+
+def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
+    """The file with boxes and suppression behind it: four outputs, as task libraries want them.
+
+    They are "boxes" float32 (1, 100, 4), yxyx in shares of the picture, "classes" (1, 100), "scores" (1, 100), falling,
+    and "count" (1,): how many of them there are.
+
+    Args:
+        file: of the model that `cut` made, outputs in float32, one picture a call.
+        layer: the one that was cut off.
+        classes: K.
+    """
+    scale = 1 / heads.REACH  # what the op divides codes by
+    options = {
+        "max_detections": MOST,
+        "max_classes_per_detection": 1,
+        "detections_per_class": MOST,
+        "use_regular_nms": True,  # class by class
+        "nms_score_threshold": THRESHOLD,
+        "nms_iou_threshold": OVERLAP,
+        "num_classes": classes,
+        **dict.fromkeys(("y_scale", "x_scale", "h_scale", "w_scale"), scale),
+    }
+    shapes = ((1, MOST, 4), (1, MOST), (1, MOST), (1,))
+    outputs = dict(zip(OUTPUTS, shapes, strict=True))
+    anchors = centred(layer.anchors, layer.size)
+    return append(file, CustomOp("TFLite_Detection_PostProcess", ["codes", "scores", anchors], outputs, options))
+
+
+def centred(anchors: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Anchors float32 (A, 4), yxyx in pixels -> centre y, centre x, height, width, in shares of the picture."""
+    low, high = anchors[:, :2] / np.float32(size), anchors[:, 2:] / np.float32(size)
+    return np.concatenate([(low + high) / 2, high - low], axis=1).astype(np.float32)
