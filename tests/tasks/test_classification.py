@@ -14,7 +14,7 @@ from tfmap.errors import InputError
 from tfmap.tasks import classification as task
 
 EIGHT = ["spec", "prepare", "targets", "build", "losses", "metrics", "decode", "score"]
-FOR_PEOPLE = ["curves", "worst", "describe", "drawn"]
+FOR_PEOPLE = ["curves", "worst", "describe", "alike", "drawn"]
 
 
 def rows(count, classes, seed=0):

@@ -30,9 +30,9 @@ def vectors(
         count: how many, spread over the classes.
 
     Returns:
-        dict: "images" uint8 (N, H, W, C), what goes into the file; "outputs" (N, K) in the file's own dtype; "scores"
-            float32 (N, K), the outputs dequantised; "labels" str (N,), the class with the highest score; "ids" str
-            (N,), where the pictures come from.
+        dict: "images" uint8 (N, H, W, C), what goes into the file; "outputs" (N, ...) in the file's own dtype, of
+            several "outputs_" and the name of each; "ids" str (N,), where the pictures come from; and of a classifier
+            "scores" float32 (N, K), the outputs dequantised, and "labels" str (N,), the class with the highest score.
     """
     model = LiteModel(file)
     chosen = representative.stratified(split.labels, count)
@@ -49,14 +49,17 @@ def answered(model: LiteModel, images: np.ndarray, ids: np.ndarray, *, classes: 
         ids: str (N,).
         classes: the K class names.
     """
-    outputs = model.raw(images)
+    outputs, known = model.raw(images), {"images": images, "ids": ids}
+    if isinstance(outputs, dict):
+        return {**known, **{f"outputs_{name}": values for name, values in outputs.items()}}
+    if outputs.ndim != 2:
+        return {**known, "outputs": outputs}
     scores = model.dequantised(outputs)
     return {
-        "images": images,
+        **known,
         "outputs": outputs,
         "scores": scores,
         "labels": np.asarray(classes, dtype=str)[scores.argmax(axis=1)],
-        "ids": ids,
     }
 
 

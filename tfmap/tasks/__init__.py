@@ -9,12 +9,13 @@
     decode    raw outputs -> answers, one a picture
     score     answers and truths -> dict of numbers
 
-and four for people to look at:
+and five that answers are looked at with:
 
     curves    answers and truths -> curves of each class
     worst     answers and truths -> the pictures that are furthest off
     describe  an answer -> its parts by name
     drawn     a picture and an answer -> the answer drawn over it
+    alike     two models' answers -> how much of each picture they decide alike
 
 `decode` and `score` do not know the model, so the exported file is scored by the functions that scored Keras. OUTPUTS
 says what comes out of `build`'s model: a shape, or names with shapes; B pictures, A places, K classes.

@@ -238,6 +238,22 @@ def describe(probabilities: np.ndarray, *, classes: Sequence[str], top_k: int = 
     return [{"label": classes[k], "score": float(probabilities[k])} for k in best]
 
 
+def alike(theirs: np.ndarray, ours: np.ndarray, *, multi_label: bool = False) -> np.ndarray:
+    """Whether two models decide alike: the likeliest class, or with several labels a picture all that are above a half.
+
+    Args:
+        theirs: float32 (N, K).
+        ours: float32 (N, K).
+        multi_label: whether a picture may have several labels.
+
+    Returns:
+        float32 (N,): 1 or 0.
+    """
+    if multi_label:
+        return ((theirs >= 0.5) == (ours >= 0.5)).all(axis=1).astype(np.float32)
+    return (theirs.argmax(axis=1) == ours.argmax(axis=1)).astype(np.float32)
+
+
 def drawn(image: np.ndarray, probabilities: np.ndarray, *, classes: Sequence[str]) -> Picture:
     """A picture, its likeliest class below it.
 

@@ -218,6 +218,28 @@ def describe(found: Found, *, classes: Sequence[str], threshold: float = SHOWN) 
     ]
 
 
+def alike(theirs: Sequence[Found], ours: Sequence[Found]) -> np.ndarray:
+    """How many of two models' boxes lie on each other, as F1; of those with a score that people are shown.
+
+    Args:
+        theirs: of N pictures.
+        ours: of the same pictures.
+
+    Returns:
+        float32 (N,), 0..1; 1 where neither finds anything.
+    """
+    return np.array([_agreement(*pair) for pair in zip(theirs, ours, strict=True)], np.float32)
+
+
+def _agreement(theirs: Found, ours: Found) -> float:
+    sure = theirs.scores >= SHOWN
+    marks = np.zeros(sure.sum(), bool)
+    truths = Boxes(np.array([0, sure.sum()]), theirs.boxes[sure], theirs.classes[sure], marks, marks)
+    every = detections.judge([ours], truths, threshold=SHOWN)
+    both = sure.sum() + len(every.scores)
+    return float(2 * (every.truths >= 0).sum() / both) if both else 1.0
+
+
 def drawn(image: np.ndarray, found: Found, *, classes: Sequence[str], threshold: float = SHOWN) -> Picture:
     """A picture with its boxes.
 

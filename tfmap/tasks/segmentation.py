@@ -204,6 +204,19 @@ def describe(mask: np.ndarray, *, classes: Sequence[str]) -> list[dict[str, Any]
     return [{"label": classes[k], "share": float(counts[k])} for k in order if counts[k]]
 
 
+def alike(theirs: Sequence[np.ndarray], ours: Sequence[np.ndarray]) -> np.ndarray:
+    """Share of the pixels of each picture that two models say the same of.
+
+    Args:
+        theirs: uint8 (h, w) each.
+        ours: uint8 (h, w) each, of the same sizes.
+
+    Returns:
+        float32 (N,), 0..1.
+    """
+    return np.array([np.mean(one == other) for one, other in zip(theirs, ours, strict=True)], np.float32)
+
+
 def drawn(image: np.ndarray, mask: np.ndarray, *, classes: Sequence[str]) -> Picture:
     """A picture with its classes in colours, the first one left as it is.
 

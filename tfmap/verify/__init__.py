@@ -86,25 +86,23 @@ def verify(
         InputError: no TFLite file, other outputs than classes, no examples, a negative budget, clients without
             mediapipe, or browser without one.
     """
-    import numpy as np
-
     from tfmap import evaluate, export, flatbuffer
     from tfmap.verify import answers, inside, integers, labels
 
     _check(split, budget, seconds, against)
     asked = _asked(clients, browser)  # before minutes of work
     data, graph, lite = flatbuffer.load(file), *_opened(file)
-    _check_outputs(lite, model, classes)
+    _check_outputs(lite, model, classes, task)
     ours = evaluate.predict(lite, split, task=task, progress=True)
     theirs = evaluate.predict(model, split, task=task, batch_size=batch_size, progress=True)
-    spoilt, ours = answers.broken(ours), np.where(np.isfinite(ours), ours, 0)
+    spoilt, ours = answers.broken(ours), answers.mended(ours)
     scored = {
         "examples": len(split),
-        **answers.scored(theirs, ours, split.labels, classes=classes, task=task, budget=budget),
-        **answers.differences(theirs, ours, split, classes),
+        **answers.scored(theirs, ours, evaluate.truths(split, task), classes=classes, task=task, budget=budget),
+        **answers.differences(theirs, ours, split, classes=classes, task=task),
     }
     pictures = _probes(lite, split, task)
-    batch = {"classes": classes, "format": "float32", "batch_size": lite.input_shape[0]}
+    batch = {"classes": classes, "task": task, "format": "float32", "batch_size": lite.input_shape[0]}
     reference = export.tflite(model, **batch)
     mirror = reference if twin is None else export.tflite(twin, **batch)
     parts = {
@@ -149,8 +147,12 @@ def _opened(file: bytes | str | Path) -> tuple[Graph, LiteModel]:
     return flatbuffer.read(file), LiteModel(file)
 
 
-def _check_outputs(lite: LiteModel, model: keras.Model, classes: Sequence[str]) -> None:
-    found = {lite.name: int(lite.outputs[0]["shape"][-1]), "the Keras model": int(model.output_shape[-1])}
+def _check_outputs(lite: LiteModel, model: keras.Model, classes: Sequence[str], task: str) -> None:
+    from tfmap import tasks
+
+    found = {"the Keras model": tasks.class_count(tasks.get(task), model)}
+    if len(lite.outputs) == 1:  # a detector's file does not tell how many classes it has
+        found = {lite.name: int(lite.outputs[0]["shape"][-1]), **found}
     for name, outputs in found.items():
         if outputs != len(classes):
             raise InputError(f"verify: {name} has {outputs} outputs, the data {len(classes)} classes.")
@@ -245,7 +247,7 @@ def command(config: dict[str, Any], run: Run) -> None:
     made = _made(run.candidate() if waiting else run)
     options.setdefault("keep_float", [glob.escape(name) for name in made.get("kept_float", ())])
     options.setdefault("format", made.get("format"))
-    made_from, twin = twins.find(run, lite, _probes(lite, split, config["task"]))
+    made_from, twin = twins.find(run, lite, _probes(lite, split, config["task"]), config["task"])
     known = {"classes": source.classes, "task": config["task"], "twin": None if made_from == against else twin}
     found = verify(model, file, split, **known, **options)
     run.write_json("verify.json", {"against": against, "made_from": made_from, "split": name, **found})
@@ -255,7 +257,11 @@ def command(config: dict[str, Any], run: Run) -> None:
         raise OverBudget(f"{file}: {' '.join(found['failures'])} {kept}".strip())
     if waiting:
         run.publish()
-    if run.has("golden.npz") and not labels.findings(run.file("model.tflite").read_bytes()):
+    if (
+        run.has("golden.npz")
+        and handoff.knows(config["task"])
+        and not labels.findings(run.file("model.tflite").read_bytes())
+    ):
         handoff.refresh(run)
 
 

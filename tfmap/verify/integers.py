@@ -65,9 +65,12 @@ def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
 def _converting(graph: Graph) -> set[int]:
     """Tensors on the way from a graph's input to its first integers, or from its last ones to its output.
 
+    What makes boxes of a detector's numbers, in float on every phone, counts as the output.
+
     A file of format int16x8 that takes bytes makes floats of them, because nothing makes int16 of uint8 at once.
     """
     inputs, outputs = ({id(tensor) for tensor in ends} for ends in (graph.inputs, graph.outputs))
+    outputs |= {id(tensor) for op in graph.ops if op.name in KNOWN for tensor in op.inputs}
     ops = [op for op in graph.ops if op.name in BORDER]
     for op in ops:
         inputs |= {id(tensor) for tensor in op.outputs if id(op.inputs[0]) in inputs}

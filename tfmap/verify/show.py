@@ -29,7 +29,8 @@ def _table(found: Mapping[str, Any]) -> Table:
     table = Table("", "Keras, float32 file", "this file", "change")
     change = f"{-metric['drop_points']:+.2f} points"
     table.add_row(metric["name"], f"{metric['keras']:.4f}", f"{metric['file']:.4f}", change)
-    table.add_row("log loss", *_pair(found["keras"]["log_loss"], found["file_metrics"]["log_loss"], "{:.4f}"))
+    if "log_loss" in found["keras"]:
+        table.add_row("log loss", *_pair(found["keras"]["log_loss"], found["file_metrics"]["log_loss"], "{:.4f}"))
     table.add_row("bytes", *_pair(reference["bytes"], file["bytes"], "{:,}"))
     table.add_row("bytes, gzip", *_pair(reference["gzip_bytes"], file["gzip_bytes"], "{:,}"))
     table.add_row("bytes of working memory", *_pair(memory["float32"], memory["file"], "{:,}"))

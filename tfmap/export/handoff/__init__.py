@@ -24,6 +24,12 @@ from tfmap.export.handoff import facts, pages, pictures
 from tfmap.runs import Run, replacing_folder
 
 SUMS, INSTALLED = "SHA256SUMS", "node_modules"
+TASKS = ("classification",)  # whose kits there are
+
+
+def knows(task: str) -> bool:
+    """Whether there is a kit for files of this task."""
+    return task in TASKS
 
 
 def write(
