@@ -15,7 +15,7 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python -m tfmap.demo
+	$(BIN)/python -m tfmap.demo task=$(or $(TASK),classification)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -40,6 +40,25 @@ def pictures(tmp_path_factory):
     return root
 
 
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [("detection", "detection_cells"), ("segmentation", "segmentation_membrane")],
+)
+def test_the_demos_of_other_tasks_are_configs_of_the_repository(task, name):
+    text, out = demo.config_of(task)
+    config = configs.check(configs.parse(text, "demo"), "demo")
+    assert config == configs.read(Path(__file__).parents[1] / "configs" / f"{name}.yaml")
+    assert (config["task"], out) == (task, f"runs/demo_{task}")
+    assert "compress" not in demo.stages_of(config)
+
+
+def test_an_unknown_task_is_told(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main("demo", ["task=detecton"])
+    assert caught.value.code == 2
+    assert "task must be classification | detection | segmentation, received 'detecton'" in capsys.readouterr().err
+
+
 def test_the_demo_is_the_config_of_the_repository():
     assert configs.parse(demo.CONFIG, "demo") == configs.parse(
         (ROOT / "configs" / "classification_trash.yaml").read_text(), "c"
@@ -58,7 +77,7 @@ def test_the_whole_flow_in_one_command(pictures, tmp_path, capsys):
     for number, (name, does) in enumerate(demo.STAGES.items(), start=1):
         assert f"{number}/{len(demo.STAGES)}  {name}: {does}" in out
     for line in (
-        "minutes from photographs to a verified file",
+        "minutes from pictures to a verified file",
         "KB, gzip",
         "ms, 1 thread",
         str(tmp_path / "report.html"),

@@ -20,8 +20,11 @@ def surface() -> dict:
     from tfmap.cli import STAGES
 
     keys = {
-        section: {name: key.annotation for name, key in signatures.keys(section).items()}
+        section if task == signatures.TASKS[0] else f"{section} ({task})": {
+            name: key.annotation for name, key in signatures.keys(section, task).items()
+        }
         for section in signatures.SECTIONS
+        for task in signatures.by_task(section)
     }
     return {"stages": {name: stage.takes for name, stage in STAGES.items()}, "sections": keys}
 
@@ -31,19 +34,22 @@ def test_the_surface_changes_on_purpose_only():
     assert surface() == json.loads(GOLDEN.read_text())
 
 
-@pytest.mark.parametrize("section", signatures.SECTIONS)
-def test_every_key_has_a_meaning_and_a_default_of_its_own_type(section):
-    for key in signatures.keys(section).values():
+SECTIONS = [(section, task) for section in signatures.SECTIONS for task in signatures.by_task(section)]
+
+
+@pytest.mark.parametrize(("section", "task"), SECTIONS)
+def test_every_key_has_a_meaning_and_a_default_of_its_own_type(section, task):
+    for key in signatures.keys(section, task).values():
         assert key.meaning, f"{key.name} has no line in the docstring"
         if key.default is not signatures.REQUIRED:
             assert json.loads(json.dumps(key.check(key.default, "default"))) == json.loads(json.dumps(key.default))
 
 
-@pytest.mark.parametrize("section", signatures.SECTIONS)
-def test_keys_are_arguments_of_the_function_as_python_sees_it(section):
+@pytest.mark.parametrize(("section", "task"), SECTIONS)
+def test_keys_are_arguments_of_the_function_as_python_sees_it(section, task):
     module, name = signatures.SECTIONS[section]
-    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-    for short, key in signatures.keys(section).items():
+    parameters = inspect.signature(getattr(importlib.import_module(module.format(task=task)), name)).parameters
+    for short, key in signatures.keys(section, task).items():
         default = parameters[short].default
         assert default == key.default or (default is inspect.Parameter.empty and key.default is signatures.REQUIRED)
 

@@ -32,6 +32,8 @@ __version__ = "0.1.0"
 # public name -> module that holds it; imported on first use, so that `import tfmap` stays fast
 _FUNCTIONS = {
     "build_classifier": ("tfmap.tasks.classification", "build"),
+    "build_detector": ("tfmap.tasks.detection", "build"),
+    "build_segmenter": ("tfmap.tasks.segmentation", "build"),
     "load": ("tfmap.datasets", "load"),
     "examine": ("tfmap.doctor", "examine"),
     "fit": ("tfmap.train", "fit"),

@@ -97,12 +97,18 @@ def _read(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     if stage == "inspect":
         return _read_inspect(argv)
     if stage == "demo":
-        demo = importlib.import_module("tfmap.demo")
-        config = configs.override(configs.check(configs.parse(demo.CONFIG, "demo"), "demo"), argv)
-        _settle(config, STAGES["train"].reads, "demo")
-        return config, Run(config.setdefault("out", "runs/demo"))
+        return _read_demo(argv)
     readers = {CONFIG: _read_config, SOURCE: _read_source, SOURCE_DST: _read_source_dst}
     return readers.get(STAGES[stage].takes, _read_run)(stage, argv)
+
+
+def _read_demo(argv: list[str]) -> tuple[dict[str, Any], Run]:
+    """The config of the task that is asked for, with the other settings."""
+    tasks = [text.partition("=")[2] for text in argv if text.startswith("task=")]
+    text, out = importlib.import_module("tfmap.demo").config_of(tasks[-1] if tasks else signatures.TASKS[0])
+    config = configs.override(configs.check(configs.parse(text, "demo"), "demo"), argv)
+    _settle(config, STAGES["train"].reads, "demo")
+    return config, Run(config.setdefault("out", out))
 
 
 def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:

@@ -1,4 +1,4 @@
-"""The whole flow, offline, on the embedded sample. `python -m tfmap.demo [section.key=value …] [out=RUN]`."""
+"""The whole flow, offline, on an embedded sample. `python -m tfmap.demo [task=…] [section.key=value …] [out=RUN]`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from tfmap.runs import Run
 
-# What configs/classification_trash.yaml holds: that file is not there after `pip install`, so it stands here as well,
-# and a test keeps the two equal.
+# What configs/classification_trash.yaml, detection_cells.yaml and segmentation_membrane.yaml hold: those files are not
+# there after `pip install`, so they stand here as well, and a test keeps them equal.
 CONFIG = """
 datasets:
   source: sample:trash
@@ -50,10 +50,70 @@ verify:
   budget: 3                   # 227 validation pictures tell a change to about 1.8 points; else take the default, 1
 """
 
+CELLS = """
+task: detection
+
+datasets:
+  source: sample:cells
+
+pipeline:
+  batch_size: 8
+
+augment:
+  # blood under a microscope has no above and no left
+  ops: flip|vflip|zoom(.3)|color(.2)
+
+model:
+  arch: tfmap_det
+  backbone: mobilenet_v1_025
+  input_shape: [192, 256, 3]
+  width: 48
+
+train:
+  epochs: 40
+  learning_rate: 4e-3
+  ema: 0.98
+  keep: last
+  clip_norm: 10.0
+
+verify:
+  budget: 2
+"""
+
+MEMBRANE = """
+task: segmentation
+
+datasets:
+  source: sample:membrane
+
+pipeline:
+  batch_size: 4
+
+augment:
+  ops: flip|vflip|zoom(.3)|elastic|brightness(.2)|contrast(.2)
+
+model:
+  arch: unet
+  backbone: mobilenet_v1_025
+  input_shape: [256, 256, 3]
+  width: 24
+
+train:
+  epochs: 60
+  learning_rate: 5e-3
+  ema: 0.95
+  keep: last
+
+verify:
+  budget: 2
+"""
+
+CONFIGS = {"classification": CONFIG, "detection": CELLS, "segmentation": MEMBRANE}
+
 # stage -> what it is about to do
 STAGES = {
-    "doctor": "look at the photographs before a training is spent on them",
-    "train": "learn six kinds of waste from photographs",
+    "doctor": "look at the pictures before a training is spent on them",
+    "train": "learn from them",
     "evaluate": "score the model on pictures that it has not seen",
     "compress": "prune the model",
     "export": "turn it into an int8 .tflite file",
@@ -77,10 +137,10 @@ def demo(config: dict[str, Any], run: Run) -> None:
     from tfmap import datasets
     from tfmap.errors import OverBudget
 
-    console, verdict = Console(highlight=False), None
+    console, verdict, stages = Console(highlight=False), None, stages_of(config)
     _show_data(console, datasets.load(**{"seed": config["seed"], **config["datasets"]}))
-    for number, (name, does) in enumerate(STAGES.items(), start=1):
-        console.rule(f"{number}/{len(STAGES)}  {name}: {does}", align="left")
+    for number, name in enumerate(stages, start=1):
+        console.rule(f"{number}/{len(stages)}  {name}: {STAGES[name]}", align="left")
         start = time.monotonic()
         try:
             _run(name, config, run, console)
@@ -89,6 +149,16 @@ def demo(config: dict[str, Any], run: Run) -> None:
         console.print(f"{time.monotonic() - start:.0f} s", style="dim")
     if verdict:
         raise verdict
+
+
+def stages_of(config: dict[str, Any]) -> list[str]:
+    """Names of the stages; compress where the config says how."""
+    return [name for name in STAGES if name != "compress" or config["compress"]]
+
+
+def config_of(task: str) -> tuple[str, str]:
+    """The YAML text of a task's demo, and its run folder; those of classification for a task that there is not."""
+    return CONFIGS.get(task, CONFIG), f"runs/demo_{task}" if task in ("detection", "segmentation") else "runs/demo"
 
 
 def _run(name: str, config: dict[str, Any], run: Run, console: Console) -> None:
@@ -132,7 +202,7 @@ def table(found: dict[str, Any], seconds: float) -> Any:
     from rich.table import Table
 
     file, before, metric, times = found["file"], found["float32"], found["metric"], found["latency_ms"]["1"]
-    rows = Table("", "float32", file["format"], title=f"{seconds / 60:.1f} minutes from photographs to a verified file")
+    rows = Table("", "float32", file["format"], title=f"{seconds / 60:.1f} minutes from pictures to a verified file")
     rows.add_row(f"{metric['name']}, {found['examples']} pictures", f"{metric['keras']:.4f}", f"{metric['file']:.4f}")
     rows.add_row("KB", f"{before['bytes'] / 1e3:.0f}", f"{file['bytes'] / 1e3:.0f}")
     rows.add_row("KB, gzip", f"{before['gzip_bytes'] / 1e3:.0f}", f"{file['gzip_bytes'] / 1e3:.0f}")

@@ -60,7 +60,7 @@ STAGES = {
     "predict": Stage(
         "pictures -> what is in them, named and drawn", "MODEL PICTURE... [top_k=3 threshold=0.3 out=FOLDER]"
     ),
-    "demo": Stage("the whole flow, offline, on the embedded sample", "[section.key=value ...] [out=RUN]"),
+    "demo": Stage("the whole flow, offline, on an embedded sample", "[task=TASK] [section.key=value ...] [out=RUN]"),
 }
 
 
@@ -91,6 +91,7 @@ def explain(stage: str) -> str:
     if stage == "demo":
         lines += [
             "",
+            "task is one of " + ", ".join(signatures.TASKS) + ".",
             "Every key of the other stages may be set, such as train.epochs=5; out is runs/demo unless given.",
         ]
     if about.also:

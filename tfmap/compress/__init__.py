@@ -58,18 +58,24 @@ def compress(
         for `export.tflite`, `model` the Keras 3 model with the same weights.
 
     Raises:
-        InputError: a recipe that cannot be read, a setting out of range, a model with a layer that cannot be carried to
-            Keras 2, or a loss that is no number any more.
+        InputError: another task than classification, a recipe that cannot be read, a setting out of range, a model with
+            a layer that cannot be carried to Keras 2, or a loss that is no number any more.
     """
     from tfmap import augment as augmentation
     from tfmap import tasks
     from tfmap.compress import flow
     from tfmap.compress.finetune import FineTuning
     from tfmap.compress.recipe import parse
+    from tfmap.errors import InputError
     from tfmap.train import settings
     from tfmap.train.feed import Feed
 
     steps = parse(recipe)
+    if tasks.target(tasks.get(task)) != "label":
+        raise InputError(
+            f"compress: its trainings know classification alone, received task {task}. Rounding afterwards needs none: "
+            "python -m tfmap.export RUN export.format=int8"
+        )
     settings.check_fits(model, source, task)
     how = FineTuning(
         epochs=epochs,
