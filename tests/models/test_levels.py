@@ -87,3 +87,28 @@ def test_stages_never_fall_along_the_graph(name, backbone):
 )
 def test_maps_of_known_families(name, maps, backbone):
     assert [tensor._keras_history.operation.name for tensor in backbone(name).output.values()] == maps
+
+
+def test_what_stands_on_marked_maps_is_the_head_wherever_it_reads(tmp_path):
+    """Also what reads the picture beside the backbone, as a U-Net's finest steps do, and after saving."""
+    image = keras.Input((64, 64, 3), name="image")
+    scaled = keras.layers.Rescaling(1 / 255, name="normalisation")(image)
+    x, maps = scaled, {}
+    for level in range(1, 5):
+        x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name=f"conv_{level}")(x)
+        maps[f"P{level}"] = x
+    body = levels.marked(keras.Model(image, {name: maps[name] for name in ("P3", "P4")}))
+    up = keras.layers.UpSampling2D(2, name="up")(body.output["P4"])
+    joined = keras.layers.Add(name="joined")([up, body.output["P3"]])
+    fine = keras.layers.Conv2D(4, 3, padding="same", name="fine")(scaled)
+    top = keras.layers.Add(name="top")([keras.layers.UpSampling2D(8, name="up_8")(joined), fine])
+    keras.Model(image, top).save(tmp_path / "net.keras")
+    found = levels.stages(keras.saving.load_model(tmp_path / "net.keras"))
+    assert {name for name, index in found.items() if index == 5} == {"up", "joined", "fine", "up_8", "top"}
+    assert {name: found[name] for name in ("conv_1", "conv_3", "conv_4", "P3", "P4")} == {
+        "conv_1": 0,
+        "conv_3": 2,
+        "conv_4": 3,
+        "P3": 2,
+        "P4": 3,
+    }
