@@ -44,7 +44,7 @@ def compress(
         watch: called with (step, epoch, numbers) after every epoch.
         recipe: steps separated by "|", in this order: channels(0.5) takes channels out until half of the multiply-adds
             are left; low_rank(0.9) splits wide layers; distill lets the model learn from the uncompressed one;
-            prune(0.5) zeroes half of the weights; cluster(16) leaves each kernel 16 different integers; low_bits
+            prune(0.5) zeroes half of the weights; cluster(16) leaves all kernels the same 16 integers; low_bits
             trains with kernels in 4 bits, for export.format=int4; qat trains with int8 rounding. A step may have its
             own epochs and learning_rate: "prune(0.5, epochs=8)|qat(epochs=2)".
         epochs: epochs of each step.
