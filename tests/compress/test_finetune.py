@@ -92,7 +92,7 @@ def test_frozen_norms_stay_as_they_came(batchnorm, same):
     x = tf_keras.layers.Flatten()(norm(image))
     model = tf_keras.Model(image, tf_keras.layers.Dense(2, "softmax", name="top")(x))
     before, kernel = norm.get_weights(), model.get_layer("top").kernel.numpy()
-    fine_tune(model, Numbers(), FineTuning(epochs=2, learning_rate=0.1, verbose=False), batchnorm=batchnorm)
+    fine_tune(model, Numbers(), FineTuning(epochs=2, learning_rate=0.1, batchnorm=batchnorm, verbose=False))
     assert all(np.array_equal(*pair) for pair in zip(before, norm.get_weights(), strict=True)) is same
     assert not np.allclose(model.get_layer("top").kernel, kernel)
 

@@ -75,7 +75,7 @@ def cluster(
         kernels = [legacy.get_layer(name).kernel.numpy() for name in names]
         return dict.fromkeys(names, partial(shared, values=magnitudes(kernels, clusters, seed=how.seed)))
 
-    return rounding.fine_tuned(model, feed, how, "cluster", plan, batchnorm="frozen")
+    return rounding.fine_tuned(model, feed, how, "cluster", plan)
 
 
 def chosen(legacy: tf_keras.Model, keep: tuple[str, ...] | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -39,6 +39,7 @@ class FineTuning:
         teacher: the model before compression; its probabilities are mixed into the labels.
         teacher_weight: share of the teacher in the targets, in [0, 1].
         policy: augmentation (batch, seed) -> batch.
+        batchnorm: "live" lets norms follow the batches; "frozen" leaves them as they came.
         multi_label: independent classes (sigmoid) rather than exclusive ones (softmax).
         seed: of the augmentation.
         verbose: print a line an epoch.
@@ -50,6 +51,7 @@ class FineTuning:
     teacher: keras.Model | None = None
     teacher_weight: float = 0.5
     policy: Policy | None = None
+    batchnorm: str = "live"
     multi_label: bool = False
     seed: int = 0
     verbose: bool = True
@@ -62,6 +64,8 @@ class FineTuning:
             raise InputError(f"compress.learning_rate must be above 0, received {self.learning_rate!r}.")
         if not 0 <= self.teacher_weight <= 1:
             raise InputError(f"compress.teacher_weight must be in [0, 1], received {self.teacher_weight!r}.")
+        if self.batchnorm not in ("live", "frozen"):
+            raise InputError(f"compress.batchnorm must be live or frozen, received {self.batchnorm!r}.")
 
 
 def fine_tune(
@@ -72,7 +76,6 @@ def fine_tune(
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     keep_from: int = 0,
     step: str = "fine-tune",
-    batchnorm: Literal["live", "frozen"] = "live",
 ) -> None:
     """Train in place and leave the weights of the best epoch in the model.
 
@@ -87,16 +90,11 @@ def fine_tune(
         keep_from: first epoch, counted from 0, that may be the best: earlier ones are not sparse enough yet. -1: the
             model as it comes may be it, so that training does not end below where it began.
         step: its name, for the progress lines.
-        batchnorm: "live" lets norms follow the batches, for a network that has lost layers or channels; "frozen" leaves
-            them as they came.
 
     Raises:
         InputError: the loss is no number any more; the text names the layer where the numbers end.
     """
-    if batchnorm == "live":
-        _quicken_norms(model)
-    else:
-        _freeze_norms(model)
+    (_freeze_norms if how.batchnorm == "frozen" else _quicken_norms)(model)
     _compile(model, how, steps=feed.steps * how.epochs)
     best = Best(keep_from, "val_loss" if how.multi_label else "val_accuracy")
     told = Progress(step, how.epochs, how.verbose, how.watch)

@@ -77,8 +77,7 @@ def prune(
     # Sparse enough after the ramp; epochs are whole, so the first one counted is the next.
     keep_from = min(how.epochs - 1, int(np.ceil(_RAMP * how.epochs))) if schedule == "polynomial" else 0
     sparsity_api = tfmot().sparsity.keras
-    told = {"callbacks": [sparsity_api.UpdatePruningStep()], "keep_from": keep_from, "step": "prune"}
-    fine_tune(wrapped, feed, how, **told, batchnorm="frozen")
+    fine_tune(wrapped, feed, how, callbacks=[sparsity_api.UpdatePruningStep()], keep_from=keep_from, step="prune")
     return bridge.brought_home(sparsity_api.strip_pruning(wrapped), model)
 
 

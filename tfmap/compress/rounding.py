@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tf_keras
@@ -17,12 +17,7 @@ Rounding = Callable[[Any], Any]
 
 
 def fine_tuned(
-    model: keras.Model,
-    feed: Feed,
-    how: FineTuning,
-    step: str,
-    plan: Callable[[tf_keras.Model], Mapping[str, Rounding]],
-    batchnorm: Literal["live", "frozen"] = "live",
+    model: keras.Model, feed: Feed, how: FineTuning, step: str, plan: Callable[[tf_keras.Model], Mapping[str, Rounding]]
 ) -> keras.Model:
     """A model that has learnt with rounded kernels and is left with them; weights that are zero stay zero.
 
@@ -32,7 +27,6 @@ def fine_tuned(
         how: the fine-tuning.
         step: its name, for the progress lines.
         plan: bridged model -> name of a layer -> kernel float32 (..., C) -> what is used instead, same shape.
-        batchnorm: as in `fine_tune`.
 
     Returns:
         keras.Model: a new Keras 3 model.
@@ -44,7 +38,7 @@ def fine_tuned(
         return Rounded(layer, roundings[layer.name]) if layer.name in roundings else layer
 
     wrapped = _cloned(legacy, wrap)
-    fine_tune(wrapped, feed, how, keep_from=-1, step=step, batchnorm=batchnorm)
+    fine_tune(wrapped, feed, how, keep_from=-1, step=step)
     return bridge.brought_home(_cloned(wrapped, _settled), model)
 
 
