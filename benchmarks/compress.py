@@ -14,11 +14,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from benchmarks import results
 
 SMALL, LARGE = 98_496, 512_024  # bytes of MLPerf Tiny's files
+# what MobileNetV2 is put through
+_HOW = "epochs=4, learning_rate=2e-4, batchnorm='frozen'"
+_PRUNE = f"prune({{'block_1[1-3]_*': 0.2, 'block_1[4-6]_*': 0.73, 'Conv_1': 0.65}}, {_HOW})"
+_RECIPE = f"{_PRUNE}|cluster(24, {_HOW})|qat(epochs=2)"
+SHARED = ("--seeds", "1", "--only", "int8", "prune(*", "--recipes", _RECIPE)
+TAYLOR = ("--scores", "taylor", "--then", "distill(epochs=40)")
 Rows = list[dict[str, Any]]
 
 
@@ -56,34 +63,32 @@ def main() -> None:
     parser.add_argument("--weights", nargs="*", default=[])
     parser.add_argument("--read", action="store_true")
     given = parser.parse_args()
-    folder = [given.trash]
-    scripts = {
-        "cifar10": [given.cifar10, given.tiny],
-        "compression": folder,
-        "channels": [*folder, *_of_mobilenet(given.weights)],
-        "pretrained_int8": [*folder, *(["--weights", *given.weights] if given.weights else [])],
-        "by_hand": folder,
-    }
     if not given.read:
-        for name, arguments in scripts.items():
-            subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], check=True)
+        for script in _scripts(given.cifar10, given.tiny, given.trash, given.weights):
+            subprocess.run([sys.executable, "-m", *script], check=True)
     rows = []
-    for name in scripts:
+    for name in BARS:
         path = results.FOLDER / f"{name}.json"
         measured = json.loads(path.read_text())["rows"] if path.exists() else []
         rows += [bar.row() for bar in BARS[name](measured)] or [_missing(name)]
     results.write("compress", "Compression, bar by bar", rows)
 
 
-def _of_mobilenet(weights: list[str]) -> list[str]:
-    """Options of benchmarks.channels for MobileNetV2, where its weights are given: NAME=FILE."""
-    paths = [path for name, _, path in (pair.partition("=") for pair in weights) if name == "mobilenet_v2_100"]
-    known = ["--network", "mobilenet_v2_100", "--size", "128", "--scores", "taylor", "--then", "distill(epochs=40)"]
-    return [*known, "--weights", paths[0]] if paths else []
+def _scripts(cifar10: str, tiny: str, trash: str, weights: list[str]) -> Iterator[list[str]]:
+    """Every script with its arguments; MobileNetV2 takes part where its weights are given, NAME=FILE."""
+    files = [file for name, _, file in (pair.partition("=") for pair in weights) if name == "mobilenet_v2_100"]
+    mobile = ["--network", "mobilenet_v2_100", "--size", "128", "--weights", *files[:1]] if files else []
+    yield ["benchmarks.cifar10", cifar10, tiny]
+    yield ["benchmarks.compression", trash]
+    if mobile:
+        yield ["benchmarks.compression", trash, *mobile, *SHARED]
+    yield ["benchmarks.channels", trash, *mobile, *(TAYLOR if mobile else ())]
+    yield ["benchmarks.pretrained_int8", trash, *(["--weights", *weights] if weights else [])]
+    yield ["benchmarks.by_hand", trash]
 
 
 def _missing(name: str) -> dict[str, Any]:
-    return {"what": f"benchmarks.{name}", "bar": "", "found": "", "holds": "not measured"}
+    return {"what": f"results/{name}.json", "bar": "", "found": "", "holds": "not measured"}
 
 
 def _cifar10(rows: Rows) -> Iterator[Bar]:
@@ -95,16 +100,17 @@ def _cifar10(rows: Rows) -> Iterator[Bar]:
             yield Bar(f"CIFAR-10, {network}, file of at most {most:,} bytes, percent right", bar, True, max(right))
 
 
-def _compression(rows: Rows) -> Iterator[Bar]:
+def _compression(rows: Rows, of: str = "") -> Iterator[Bar]:
     means = {row["variant"]: row for row in rows if row["seed"] == "mean"}
     if not means:
         return
-    yield Bar("int8, points lost to float", 0.3, False, means["int8"]["lost"])
-    qat = means["QAT int8"]["lost"] - means["int8"]["lost"]
-    yield Bar("QAT, points lost to rounding afterwards", 0, False, qat)
+    yield Bar(f"{of}int8, points lost to float", 0.3, False, means["int8"]["lost"])
+    if "QAT int8" in means:
+        qat = means["QAT int8"]["lost"] - means["int8"]["lost"]
+        yield Bar(f"{of}QAT, points lost to rounding afterwards", 0, False, qat)
     for variant, row in means.items():
         if "prune" in variant and "cluster" in variant:
-            what = f"{variant}, int8"
+            what = f"{of}{variant}, int8"
             yield Bar(f"{what}: points lost", 1, False, row["lost"])
             yield Bar(f"{what}: gzip, plain int8 = 1", 0.5, False, row["gzip"] / means["int8"]["gzip"])
 
@@ -135,6 +141,7 @@ def _by_hand(rows: Rows) -> Iterator[Bar]:
 BARS = {
     "cifar10": _cifar10,
     "compression": _compression,
+    "compression_mobilenet_v2_100": partial(_compression, of="MobileNetV2 at 128 px, "),
     "channels": _channels,
     "pretrained_int8": _pretrained,
     "by_hand": _by_hand,

@@ -101,7 +101,7 @@ def test_the_package_prints_its_stages(argv):
 def test_compress_with_a_budget_is_shrink():
     argv = ["runs/a", "budget=0.5", "compress.epochs=2", "optimise=latency"]
     wanted = ["runs/a", "shrink.budget=0.5", "compress.epochs=2", "shrink.optimise=latency"]
-    assert cli._budgeted("compress", argv) == ("shrink", wanted)
+    assert cli._budgeted("compress", argv) == cli._budgeted("shrink", argv) == ("shrink", wanted)
     assert cli._budgeted("compress", argv[::2]) == ("compress", argv[::2])
     assert cli._budgeted("verify", argv) == ("verify", argv)
 

@@ -164,6 +164,11 @@ def test_a_wrong_setting_is_refused_in_words(setting, message):
     assert str(error.value).startswith(message)
 
 
+def test_a_key_without_its_section_is_recognised():
+    with pytest.raises(InputError, match=r"Did you mean 'shrink.optimise'\?"):
+        configs.override(configs.check({}, "c"), ["optimise=size"])
+
+
 def test_a_setting_that_the_stage_would_ignore_is_refused():
     with pytest.raises(
         InputError, match=r"setting 'train.epochs=3': this stage does not read 'train'. It reads: export, datasets."

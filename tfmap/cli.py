@@ -82,9 +82,12 @@ def _run(stage: str, argv: list[str]) -> None:
 
 
 def _budgeted(stage: str, argv: list[str]) -> tuple[str, list[str]]:
-    """`compress RUN budget=0.5 optimise=size` asks for whatever keeps the budget, which is what shrink finds."""
+    """`compress RUN budget=0.5 optimise=size` asks for whatever keeps the budget, which is what shrink finds.
+
+    shrink itself may be asked in the same words.
+    """
     short = [text for text in argv if text.startswith(("budget=", "optimise=", "target=", "rungs="))]
-    if stage != "compress" or not short:
+    if stage not in ("compress", "shrink") or not short:
         return stage, argv
     return "shrink", [f"shrink.{text}" if text in short else text for text in argv]
 

@@ -159,7 +159,7 @@ def key(name: str, where: str, task: str = TASKS[0]) -> Key:
     section, _, short = name.partition(".")
     if section not in SECTIONS:
         known = [*SECTIONS, "task", "seed", "out"]
-        hint = did_you_mean(section, known)
+        hint = _elsewhere(section, task) or did_you_mean(section, known)
         raise InputError(f"{where}: unknown section {section!r}. Known: {', '.join(known)}.{hint}")
     known = keys(section, task)
     if short not in known:
@@ -170,8 +170,8 @@ def key(name: str, where: str, task: str = TASKS[0]) -> Key:
 
 
 def _elsewhere(short: str, task: str) -> str:
-    homes = [f"{section}.{short}" for section in SECTIONS if short in keys(section, task)]
-    return f" Did you mean {homes[0]!r}?" if homes else ""
+    homes = [repr(f"{section}.{short}") for section in SECTIONS if short in keys(section, task)]
+    return f" Did you mean {' or '.join(homes)}?" if homes else ""
 
 
 def _function(section: str, task: str = TASKS[0]) -> ast.FunctionDef:

@@ -163,22 +163,36 @@ def test_all_kernels_share_the_same_integers_and_zero_takes_one_of_them():
         unit = np.abs(shared(kernel, values)) / np.abs(kernel).max((0, 1, 2))
         assert set(np.round(np.unique(unit) * 127)) <= set(np.round(values * 127))
     wide[0] = 0
-    assert len(magnitudes([wide, narrow], 16)) == 7
+    values = magnitudes([wide, narrow], 16)
+    assert (len(values), values[0]) == (8, 0)  # 15 integers
 
 
 def test_weights_of_few_values_keep_them():
     kernel = np.tile(np.array([[1.0, 64 / 127]], "float32"), (8, 1))
     np.testing.assert_array_equal(shared(kernel, magnitudes([kernel], 16)), kernel)
-    assert magnitudes([np.zeros((4, 4), "float32")], 16).tolist() == [1.0]
+    assert magnitudes([np.zeros((4, 4), "float32")], 16).tolist() == [0.0, 1.0]
+
+
+def test_where_zero_is_a_value_small_weights_round_to_it():
+    draw = np.random.default_rng(0)
+    pruned, dense = (draw.normal(0, 1, (3, 3, 8, 12)).astype("float32") for _ in range(2))
+    pruned[np.abs(pruned) < 1] = 0
+    values = magnitudes([pruned, dense], 16)
+    found = np.asarray(shared(dense, values)) / np.abs(dense).max((0, 1, 2))
+    unit = dense / np.abs(dense).max((0, 1, 2))
+    nearest = values[np.abs(np.abs(unit)[..., None] - values).argmin(-1)] * np.sign(unit)
+    np.testing.assert_allclose(found, nearest, atol=1e-6)
+    assert (found == 0).any()
 
 
 def test_four_clusters_with_zeros_are_three_integers():
     kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 8, 12)).astype("float32")
     kernel[0] = 0
     values = magnitudes([kernel], 4)
-    assert values.tolist() == [1.0]
+    assert values.tolist() == [0.0, 1.0]
+    unit = kernel / np.abs(kernel).max((0, 1, 2))
     found = np.asarray(shared(kernel, values)) / np.abs(kernel).max((0, 1, 2))
-    np.testing.assert_allclose(found, np.sign(kernel), rtol=1e-6)
+    np.testing.assert_allclose(found, np.sign(kernel) * (np.abs(unit) > 0.5), rtol=1e-6)
 
 
 def test_nothing_to_cluster(feed):

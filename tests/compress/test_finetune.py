@@ -85,6 +85,18 @@ def test_the_best_epoch_is_kept_of_those_that_count(keep_from, kept):
     np.testing.assert_allclose(model.get_layer("top").bias.numpy(), kept, atol=1e-6)
 
 
+@pytest.mark.parametrize(("batchnorm", "same"), [("frozen", True), ("live", False)])
+def test_frozen_norms_stay_as_they_came(batchnorm, same):
+    image = tf_keras.Input((1, 1, 1))
+    norm = tf_keras.layers.BatchNormalization()
+    x = tf_keras.layers.Flatten()(norm(image))
+    model = tf_keras.Model(image, tf_keras.layers.Dense(2, "softmax", name="top")(x))
+    before, kernel = norm.get_weights(), model.get_layer("top").kernel.numpy()
+    fine_tune(model, Numbers(), FineTuning(epochs=2, learning_rate=0.1, batchnorm=batchnorm, verbose=False))
+    assert all(np.array_equal(*pair) for pair in zip(before, norm.get_weights(), strict=True)) is same
+    assert not np.allclose(model.get_layer("top").kernel, kernel)
+
+
 def test_the_teacher_overrules_wrong_labels():
     teacher = keras.Sequential([keras.Input((1, 1, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
     teacher.layers[1].set_weights([np.array([[20.0, -20.0]]), np.array([-10.0, 10.0])])  # the labels turned round

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfmap.shrink import points
+from tfmap.runs import Run
+from tfmap.shrink import ladder, points
 
 numbers = st.floats(0, 10).map(lambda value: round(value, 1))
 some = st.lists(
@@ -45,3 +46,14 @@ def test_the_best_passed_and_none_that_passed_is_better(found, optimise):
     passed = [point for point in found if point["passed"]]
     assert (best is None) == (not passed)
     assert best is None or (best["passed"] and all(best[axis] <= point[axis] for point in passed))
+
+
+def test_the_longest_name_stands_whole_in_a_narrow_terminal(tmp_path, capsys):
+    name = max((rung.name for rungs in ladder.LADDERS.values() for rung in rungs), key=len)
+    numbers = {"drop_points": 25.55, "drop_error": 13.72, "gzip_bytes": 22_117_650, "latency_ratio": 2.22}
+    point = {"name": name, **numbers, "passed": False, "front": True, "commands": []}
+    points.show({"points": [point], "best": None}, Run(tmp_path))
+    table = capsys.readouterr().out
+    assert f" {name} " in table
+    assert "+25.55 ± 13.72" in table
+    assert "22,117,650" in table

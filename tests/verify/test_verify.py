@@ -14,6 +14,7 @@ from tfmap.errors import InputError, OverBudget
 from tfmap.export import convert, metadata
 from tfmap.litert import LiteModel
 from tfmap.runs import Run
+from tfmap.verify import show
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +213,14 @@ def test_the_command_writes_and_shows(run, capsys):
     said = capsys.readouterr().out
     assert "int8 inside, 0 float tensors; in uint8, out uint8;" in said
     assert "ms a picture, 2 threads" in said
+
+
+def test_layers_are_shown_by_their_own_names():
+    fused = "net_1/logits_1/MatMul;net_1/logits_1/BiasAdd"
+    rows = [{"op": "FULLY_CONNECTED", "name": name, "sqnr_db": 20.0} for name in (fused, "net_1/stem/sub1", "plain")]
+    said = show._layers({"worst": rows, "compared": 3, "median_db": 25.0})[0]
+    names = ("logits_1/BiasAdd", "stem/sub1", "plain")
+    assert said.endswith(", ".join(f"FULLY_CONNECTED {name} 20.0 dB" for name in names) + ".")
 
 
 def test_without_validation_the_test_part_decides(run):

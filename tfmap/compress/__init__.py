@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tfmap.checked import checked
 
@@ -30,6 +30,7 @@ def compress(
     epochs: int = 6,
     learning_rate: float = 1e-3,
     teacher_weight: float = 0.5,
+    batchnorm: Literal["live", "frozen"] = "live",
     verbose: bool = True,
 ) -> keras.Model | QuantizedModel:
     """Make a trained classifier smaller while it goes on learning; the model itself is left as it is.
@@ -44,13 +45,16 @@ def compress(
         watch: called with (step, epoch, numbers) after every epoch.
         recipe: steps separated by "|", in this order: channels(0.5) takes channels out until half of the multiply-adds
             are left; low_rank(0.9) splits wide layers; distill lets the model learn from the uncompressed one;
-            prune(0.5) zeroes half of the weights; cluster(16) leaves each kernel 16 different integers; low_bits
+            prune(0.5) zeroes half of the weights; cluster(16) leaves all kernels the same 16 integers; low_bits
             trains with kernels in 4 bits, for export.format=int4; qat trains with int8 rounding. A step may have its
             own epochs and learning_rate: "prune(0.5, epochs=8)|qat(epochs=2)".
         epochs: epochs of each step.
         learning_rate: highest rate of each step; qat takes a fiftieth of it, which moves converged weights
             by about a step of int8.
         teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1].
+        batchnorm: live (norms follow the batches) or frozen (they stay as they came): frozen where training left a
+            backbone's own statistics, as train.unfreeze and train.batchnorm=frozen do, and little is taken out. qat
+            keeps statistics anyhow; a step may have its own: "prune(0.5, batchnorm='frozen')".
         verbose: print a line an epoch.
 
     Returns:
@@ -82,6 +86,7 @@ def compress(
         learning_rate=learning_rate,
         teacher=model,
         teacher_weight=teacher_weight,
+        batchnorm=batchnorm,
         policy=augmentation.build(augment, classes=model.output_shape[-1]) if augment else None,
         multi_label=source.multi_label,
         seed=seed,
@@ -123,7 +128,7 @@ def command(config: dict[str, Any], run: Run) -> None:
         **config["compress"],
     )
     known = signatures.keys("compress")
-    defaults = {key: known[key].default for key in ("recipe", "epochs", "learning_rate", "teacher_weight")}
+    defaults = {key: known[key].default for key in ("recipe", "epochs", "learning_rate", "teacher_weight", "batchnorm")}
     settings = {**defaults, **config["compress"]}
     seconds, task = time.monotonic() - start, tasks.get(config["task"])
     feed = Feed(model, source, task, options=config["pipeline"], seed=config["seed"])

@@ -104,15 +104,17 @@ def magnitudes(kernels: Iterable[np.ndarray], clusters: int, *, seed: int = 0) -
         seed: of k-means++.
 
     Returns:
-        float32 (count,), ascending, multiples of 1/127, the last one 1; fewer than asked for where weights take fewer.
+        float32 (count,), ascending, multiples of 1/127, the last one 1 and the first one 0 where a kernel has zeros;
+        fewer than asked for where weights take fewer.
     """
     units = [np.abs(kernel) / largest_of(kernel) for kernel in kernels]
     every = np.concatenate([np.zeros(0, "float32"), *map(np.ravel, units)])
     some = every[every > 0]
-    count = (clusters - 1) // 2 if some.size < every.size else clusters // 2
+    zeros = [0] if some.size < every.size else []
+    count = (clusters - len(zeros)) // 2
     rng = np.random.default_rng(seed)
     some = rng.choice(some, min(_SAMPLE, some.size), replace=False)
-    steps = np.append(np.maximum(np.round(_below(some, count - 1, rng) * _INTEGERS), 1), _INTEGERS)
+    steps = [*zeros, *np.maximum(np.round(_below(some, count - 1, rng) * _INTEGERS), 1), _INTEGERS]
     return (np.unique(steps) / _INTEGERS).astype("float32")
 
 
@@ -125,6 +127,8 @@ def _below(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarra
 
 def shared(kernel: Any, values: np.ndarray) -> Any:
     """The nearest kernel whose weights share a few magnitudes; zeros stay zeros.
+
+    Where zero is one of the values small weights round to it: a layer that was hardly pruned has many of them.
 
     Args:
         kernel: float32 (..., output channels).

@@ -39,6 +39,7 @@ class FineTuning:
         teacher: the model before compression; its probabilities are mixed into the labels.
         teacher_weight: share of the teacher in the targets, in [0, 1].
         policy: augmentation (batch, seed) -> batch.
+        batchnorm: "live" lets norms follow the batches; "frozen" leaves them as they came.
         multi_label: independent classes (sigmoid) rather than exclusive ones (softmax).
         seed: of the augmentation.
         verbose: print a line an epoch.
@@ -50,6 +51,7 @@ class FineTuning:
     teacher: keras.Model | None = None
     teacher_weight: float = 0.5
     policy: Policy | None = None
+    batchnorm: str = "live"
     multi_label: bool = False
     seed: int = 0
     verbose: bool = True
@@ -62,6 +64,8 @@ class FineTuning:
             raise InputError(f"compress.learning_rate must be above 0, received {self.learning_rate!r}.")
         if not 0 <= self.teacher_weight <= 1:
             raise InputError(f"compress.teacher_weight must be in [0, 1], received {self.teacher_weight!r}.")
+        if self.batchnorm not in ("live", "frozen"):
+            raise InputError(f"compress.batchnorm must be live or frozen, received {self.batchnorm!r}.")
 
 
 def fine_tune(
@@ -90,7 +94,7 @@ def fine_tune(
     Raises:
         InputError: the loss is no number any more; the text names the layer where the numbers end.
     """
-    _quicken_norms(model)
+    (_freeze_norms if how.batchnorm == "frozen" else _quicken_norms)(model)
     _compile(model, how, steps=feed.steps * how.epochs)
     best = Best(keep_from, "val_loss" if how.multi_label else "val_accuracy")
     told = Progress(step, how.epochs, how.verbose, how.watch)
@@ -123,10 +127,23 @@ def _quicken_norms(model: tf_keras.Model) -> None:
 
     Measured on sample:trash, 28 batches an epoch, six epochs of pruning: 70.0% with 0.99, 83.3% with 0.9.
     """
-    for layer in model.layers:
-        norm = getattr(layer, "layer", layer)
-        if isinstance(norm, tf_keras.layers.BatchNormalization):
-            norm.momentum = min(norm.momentum, MOMENTUM)
+    for norm in _norms(model):
+        norm.momentum = min(norm.momentum, MOMENTUM)
+
+
+def _freeze_norms(model: tf_keras.Model) -> None:
+    """Leave norms as they are, statistics, scale and shift.
+
+    Those that training kept frozen hold the statistics of the pictures that the backbone came with, and batches here
+    have others: one epoch with live norms on sample:trash took MobileNetV2 from 87% to 49% of the validation pictures.
+    """
+    for norm in _norms(model):
+        norm.trainable = False
+
+
+def _norms(model: tf_keras.Model) -> list[tf_keras.layers.BatchNormalization]:
+    bare = [getattr(layer, "layer", layer) for layer in model.layers]
+    return [layer for layer in bare if isinstance(layer, tf_keras.layers.BatchNormalization)]
 
 
 def _compile(model: tf_keras.Model, how: FineTuning, *, steps: int) -> None:

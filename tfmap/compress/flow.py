@@ -19,7 +19,7 @@ from tfmap.compress.low_rank import low_rank
 from tfmap.compress.prune import prune
 from tfmap.compress.recipe import Step
 
-_TRAINING = ("epochs", "learning_rate")
+_TRAINING = ("epochs", "learning_rate", "batchnorm")
 _STEPS: dict[str, Callable] = {
     "channels": channels,
     "low_rank": low_rank,

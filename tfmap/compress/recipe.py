@@ -12,12 +12,12 @@ _TRAINING = ("epochs", "learning_rate")
 # step -> its arguments, in the order in which they may stand without a name. Steps stand in the order in which they may
 # follow each other: what comes later keeps what came before (zeros, shared weights), not the other way round.
 STEPS: dict[str, tuple[str, ...]] = {
-    "channels": ("macs", "score", "multiple", "keep", *_TRAINING),
-    "low_rank": ("energy", "size", *_TRAINING),
+    "channels": ("macs", "score", "multiple", "keep", *_TRAINING, "batchnorm"),
+    "low_rank": ("energy", "size", *_TRAINING, "batchnorm"),
     "distill": ("temperature", "label_weight", "features", "feature_weight", *_TRAINING),
-    "prune": ("sparsity", "schedule", "keep", *_TRAINING, "scope", "block"),
-    "cluster": ("clusters", "keep", *_TRAINING),
-    "low_bits": ("bits", *_TRAINING),
+    "prune": ("sparsity", "schedule", "keep", *_TRAINING, "scope", "block", "batchnorm"),
+    "cluster": ("clusters", "keep", *_TRAINING, "batchnorm"),
+    "low_bits": ("bits", *_TRAINING, "batchnorm"),
     "qat": _TRAINING,
 }
 # steps of which one would undo the other
@@ -45,6 +45,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "bits": (int,),
     "epochs": (int,),
     "learning_rate": (int, float),
+    "batchnorm": (str,),
 }
 
 

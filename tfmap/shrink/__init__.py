@@ -41,7 +41,9 @@ def shrink(
         optimise: what is best within the budget: size (bytes after gzip, which is what a store ships), latency (at one
             thread), or budget, which stops at the first way that keeps it.
         target: int8, which everything runs, or int4, whose kernels take half the bytes and longer to compute with.
-        rungs: names of the ways to try, in this order; default all of `tfmap.shrink.ladder`.
+        rungs: names of the ways to try, in this order; default all: int8, float4, qat, prune50, prune50_qat,
+            prune50_cluster16_qat, channels50, channels50_distill; to int4: int4, low_bits, prune50_low_bits,
+            channels50_low_bits.
 
     Returns:
         dict: "points" (a dict per way: name, commands, settings, drop_points, metric, bytes, gzip_bytes, latency_ratio,

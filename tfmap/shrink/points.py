@@ -40,16 +40,15 @@ def line(point: Mapping[str, Any]) -> str:
 def show(result: Mapping[str, Any], run: Run) -> None:
     """Print every way, the front and how to make each again."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("way", "points lost", "bytes", "gzip", "latency", "")
+    table = Table(Column("way", no_wrap=True), Column("points lost", no_wrap=True), "bytes, gzip", "latency", "")
     for point in result["points"]:
         marks = ["best"] * (point["name"] == result["best"]) + ["front"] * point["front"]
         error = f" ± {point['drop_error']:.2f}" if point.get("drop_error") else ""
         table.add_row(
             point["name"],
             f"{point['drop_points']:+.2f}{error}",
-            f"{point['bytes']:,}",
             f"{point['gzip_bytes']:,}",
             f"x {point['latency_ratio']:.2f}",
             ", ".join(marks if point["passed"] else ["over budget", *marks]),

@@ -68,8 +68,14 @@ def _runtimes(runtimes: Mapping[str, Any]) -> str:
 def _layers(layers: Mapping[str, Any]) -> list[str]:
     if not layers["worst"]:
         return []
-    worst = ", ".join(f"{row['op']} {row['name'][-40:]} {row['sqnr_db']:.1f} dB" for row in layers["worst"][:SHOWN])
+    worst = ", ".join(f"{row['op']} {_short(row['name'])} {row['sqnr_db']:.1f} dB" for row in layers["worst"][:SHOWN])
     return [f"Signal to noise of {layers['compared']} ops: {layers['median_db']:.1f} dB at the median; worst: {worst}."]
+
+
+def _short(name: str) -> str:
+    """A tensor's name without the model's; of an op that several layers were fused to, the last one's."""
+    last = name.split(";")[-1]
+    return (last.partition("/")[2] or last)[-40:]
 
 
 def _client(client: Mapping[str, Any] | None) -> list[str]:
