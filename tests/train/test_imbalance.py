@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tfmap.errors import InputError
-from tfmap.source import Split
+from tfmap.source import Masks, Split
 from tfmap.train import imbalance
 
 
@@ -46,6 +48,12 @@ def test_several_labels_a_picture_and_a_class_without_any():
     rows = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]], np.float32)
     weights = imbalance.class_weights("balanced", split_of(rows), 3)
     np.testing.assert_allclose(weights, [4 / 12, 4 / 3, 4 / 3])
+
+
+def test_classes_of_masks_are_counted_by_their_pixels():
+    masks = [np.array([[0, 0, 0, 1]], "uint8"), np.array([[0, 255, 255, 0]], "uint8")]
+    split = replace(split_of(np.zeros((2, 2), "float32")), masks=Masks(np.array([0, 1]), masks.__getitem__))
+    np.testing.assert_allclose(imbalance.class_weights("balanced", split, 2), [2 / (2 * 1.75), 2 / (2 * 0.25)])
 
 
 def test_own_numbers_and_none():

@@ -135,7 +135,7 @@ def fit(
         "multi_label": source.multi_label,
         "gamma": gamma,
         "class_weights": imbalance.class_weights(class_weights, feed.split, classes),
-        "priors": imbalance.priors(feed.split, classes),
+        "priors": imbalance.priors(feed.split, classes) if loss == "logit_adjustment" else None,
         "tau": tau,
     }
     criterion = module.losses(loss, **tasks.accepted(module.losses, **facts))

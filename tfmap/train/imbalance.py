@@ -43,7 +43,7 @@ def class_weights(setting: str | Sequence[float], split: Split, classes: int) ->
         setting: "none"; "balanced" for N / (K * n_k), which gives each class the same share of the loss;
             "effective_number" for a factor in proportion to (1 - beta) / (1 - beta ** n_k), beta 0.999, which hardly
             tells classes of many thousands apart; or K numbers.
-        split: the training split.
+        split: the training split; of masks n_k is the pictures that a class's pixels would fill.
         classes: number of classes K.
 
     Raises:
@@ -77,8 +77,16 @@ def priors(split: Split, classes: int) -> list[float]:
     return (counts / max(len(split), 2)).tolist()
 
 
+def _shares(mask: np.ndarray, classes: int) -> np.ndarray:
+    """float64 (K,): of the pixels of a mask that are known."""
+    counts = np.bincount(mask.ravel(), minlength=256)[:classes]
+    return counts / max(counts.sum(), 1)
+
+
 def _counts(split: Split, classes: int) -> np.ndarray:
-    """float64 (K,): pictures that have each class, at least 1."""
+    """float64 (K,): pictures that have each class, at least 1; of masks the pictures that its pixels would fill."""
+    if split.masks is not None:
+        return np.maximum(sum(_shares(split.masks.read(i), classes) for i in range(len(split))), 1 / len(split))
     labels = split.labels
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
     return np.maximum(counts, 1).astype(np.float64)
