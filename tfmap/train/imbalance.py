@@ -16,6 +16,7 @@ from tfmap.source import Split
 
 # Cui et al. tried 0.9 to 0.9999. With 0.999 a class of 1,000 pictures counts as 632 different ones, one of 10 as 10.
 BETA = 0.999
+_LEAST = 1e-3  # of a picture
 
 
 def check(class_weights: str | Sequence[float], loss: str, pipeline: Mapping[str, Any]) -> None:
@@ -84,9 +85,9 @@ def _shares(mask: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _counts(split: Split, classes: int) -> np.ndarray:
-    """float64 (K,): pictures that have each class, at least 1; of masks the pictures that its pixels would fill."""
+    """float64 (K,): pictures that have each class, at least 1; of masks those that its pixels would fill."""
     if split.masks is not None:
-        return np.maximum(sum(_shares(split.masks.read(i), classes) for i in range(len(split))), 1 / len(split))
+        return np.maximum(sum(_shares(split.masks.read(i), classes) for i in range(len(split))), _LEAST)
     labels = split.labels
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
     return np.maximum(counts, 1).astype(np.float64)
