@@ -1,4 +1,4 @@
-"""The losses of retinanet and ssd by hand, on maps so small that every anchor can be counted."""
+"""The losses of retinanet, ssd and faster_rcnn by hand, on maps so small that every anchor can be counted."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pytest
 
 from tests.tasks.detectors.test_losses import bce
 from tfmap import boxes
-from tfmap.tasks.detectors import anchors, heads, retinanet, ssd
+from tfmap.tasks.detectors import anchors, faster_rcnn, heads, retinanet, ssd
 
 
 class Net:
     """A model of one layer."""
 
     def __init__(self, shapes):
-        self.boxes = heads.Boxes((32, 32), (16,), shapes)
+        self.boxes = self.proposal_boxes = heads.Boxes((32, 32), (16,), shapes)
 
     def get_layer(self, name):
         return getattr(self, name)
@@ -54,6 +54,18 @@ def test_ssd_asks_the_three_worst():
     assert float(ssd.loss(NET)(nothing, SAID)[0]) == pytest.approx(np.sort(costs)[1:].sum(), rel=1e-4)
     focal = sum(s**2 * bce(0, s) for s in SCORES.ravel())
     assert float(ssd.loss(NET, gamma=2.0)(nothing, SAID)[0]) == pytest.approx(focal, rel=1e-4)
+
+
+def test_faster_rcnn_learns_from_both_stages():
+    """Proposals are the cells; of both stages the first has the object, three quarters of it."""
+    first = np.array([[[0.3], [0.1], [0.2], [0.4]]], "float32")
+    proposed = {"proposals": SAID["boxes"], "proposal_boxes": SAID["boxes"], "proposal_scores": first}
+    costs = [sum(bce(0, s) for s in row) for row in SCORES[0]]
+    expected = 0.5 * bce(1, 0.3) + 0.5 * np.mean([bce(0, s) for s in (0.1, 0.2, 0.4)]) + 2.0 * (1 - 0.75)
+    expected += 0.25 * (bce(0, 0.1) + bce(1, 0.2)) + 0.75 * np.mean(costs[1:]) + 2.0 * (1 - 0.75)
+    loss = faster_rcnn.loss(NET)
+    assert float(loss(ALONE, {**SAID, **proposed})[0]) == pytest.approx(expected, rel=1e-4)
+    assert set(loss.reads) == set(proposed)
 
 
 def test_anchors_are_those_of_the_papers():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers, ops
@@ -17,9 +17,21 @@ PYRAMID = ("P3", "P4", "P5")
 LEVELS = (*PYRAMID, "P6")
 SHAPES = anchors.shapes((4.0,), (0.5, 1.0, 2.0))
 BINS = 7
-# IoUs below and from which on an anchor has none and has an object, and the share of those that have one.
-FIRST = {"overlaps": (0.3, 0.7), "share": 0.5}
-SECOND = {"overlaps": (0.5, 0.5), "share": 0.25}
+
+
+class Asked(NamedTuple):
+    """Which boxes of a stage learn what.
+
+    Attributes:
+        overlaps: IoUs below and from which on a box has none and has an object.
+        share: of those that have one in the loss of scores.
+    """
+
+    overlaps: tuple[float, float]
+    share: float
+
+
+FIRST, SECOND = Asked((0.3, 0.7), 0.5), Asked((0.5, 0.5), 0.25)
 
 
 def head(body: keras.Model, classes: int, *, width: int = 96, proposals: int = 100) -> keras.Model:
@@ -79,25 +91,21 @@ def loss(model: keras.Model, *, gamma: float = 0.0, box_weight: float = 2.0) -> 
     Source: Ren et al., section 3.1.2, where boxes have smooth L1; Girshick, Fast R-CNN, 2015, section 2.3.
     """
     places = ops.convert_to_tensor(model.get_layer("proposal_boxes").anchors)
-    weights = {"gamma": gamma, "box_weight": box_weight}
+
+    def stage(targets: Mapping[str, Any], said: tuple[Any, Any], anchors: Any, asked: Asked) -> Any:
+        boxes, scores = said
+        truths = assign.by_overlap(
+            anchors, targets["boxes"], targets["classes"], scores.shape[-1], overlaps=asked.overlaps
+        )
+        costs = ops.sum(losses.focal(truths.scores, scores, gamma=gamma), axis=-1)
+        what = losses.balanced(costs, truths.weight, truths.counts, share=asked.share)
+        where = ops.sum(truths.weight * (1.0 - geometry.giou(boxes, truths.boxes)), axis=-1)
+        return what + box_weight * where / ops.maximum(ops.sum(truths.weight, axis=-1), 1.0)
 
     @taught.reads("proposal_boxes", "proposal_scores", "proposals")
     def both(targets: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
         anything = {**targets, "classes": ops.minimum(targets["classes"], 0)}
-        proposed = {"boxes": outputs["proposal_boxes"], "scores": outputs["proposal_scores"]}
-        first = _stage(anything, proposed, places, **FIRST, **weights)
-        return first + _stage(targets, outputs, outputs["proposals"], **SECOND, **weights)
+        first = stage(anything, (outputs["proposal_boxes"], outputs["proposal_scores"]), places, FIRST)
+        return first + stage(targets, (outputs["boxes"], outputs["scores"]), outputs["proposals"], SECOND)
 
     return both
-
-
-def _stage(
-    targets: Mapping[str, Any], outputs: Mapping[str, Any], places: Any, *, overlaps: tuple[float, float],
-    share: float, gamma: float, box_weight: float,
-) -> Any:  # fmt: skip
-    boxes, scores = outputs["boxes"], outputs["scores"]
-    truths = assign.by_overlap(places, targets["boxes"], targets["classes"], scores.shape[-1], overlaps=overlaps)
-    costs = ops.sum(losses.focal(truths.scores, scores, gamma=gamma), axis=-1)
-    what = losses.balanced(costs, truths.weight, truths.counts, share=share)
-    where = truths.weight * (1.0 - geometry.giou(boxes, truths.boxes))
-    return what + box_weight * ops.sum(where, axis=-1) / ops.maximum(ops.sum(truths.weight, axis=-1), 1.0)
