@@ -197,9 +197,9 @@ def known(monkeypatch):
     monkeypatch.setattr(tasks, "NAMES", ("classification", "detection"))
 
 
-@pytest.mark.parametrize("arch", [tfmap_det, yolo])
-def test_it_trains(arch, tmp_path):
-    net = arch.head(body(), classes=3, width=8, depth=1)
+def test_it_trains(tmp_path):
+    """The one whose loss reads most."""
+    net = yolo.head(body(), classes=3, width=8, depth=1)
     source = load("sample:cells")
     few = replace(source, splits={name: split.take(np.arange(4)) for name, split in source.splits.items()})
     options = {"epochs": 2, "pipeline": {"batch_size": 2}, "ema": 0.5, "verbose": False, "out": tmp_path}
