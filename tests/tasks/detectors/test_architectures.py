@@ -15,6 +15,7 @@ from tests.tasks.detectors.test_tfmap_det import body
 from tfmap.models import levels
 from tfmap.tasks import detection as task
 from tfmap.tasks import taught
+from tfmap.tasks.detectors import heads
 from tfmap.train import trainer
 
 SIZE = (64, 96)
@@ -165,3 +166,8 @@ def test_what_is_exported_does_not_show_what_the_loss_reads(net):
     said = taught.said(net, loss)
     assert set(said.output) == {"boxes", "scores", *getattr(loss, "reads", ())}
     assert [id(w) for w in said.trainable_variables] == [id(w) for w in net.trainable_variables]
+
+
+def test_only_the_last_layer_of_one_stage_is_one_that_export_cuts(net):
+    found = [layer for layer in net.layers if isinstance(layer, heads.Boxes)]
+    assert found == ([] if net.name == "faster_rcnn_tiny" else [net.get_layer("boxes")])

@@ -70,7 +70,7 @@ def head(body: keras.Model, classes: int, *, width: int = 96, proposals: int = 1
 def _proposed(size: tuple[int, int], maps: heads.Maps, most: int) -> keras.KerasTensor:
     """The region proposal network: (B, most, 4), yxyx in pixels."""
     said = heads.decoupled(maps, 1, tower=heads.separables(1), each=len(SHAPES), side=0.0, prefix="proposal_")
-    boxes = heads.Boxes(size, heads.strides(maps), SHAPES, name="proposal_boxes")(said["codes"])
+    boxes = heads.Anchored(size, heads.strides(maps), SHAPES, name="proposal_boxes")(said["codes"])
     scores = layers.Activation("sigmoid", dtype="float32", name="proposal_scores")(said["logits"])
     return regions.Proposals(size, min(most, boxes.shape[1]), name="proposals")([boxes, scores])
 

@@ -24,26 +24,20 @@ _WIDE = math.atanh(math.log(4) / REACH)  # objects of four strides are a level's
 
 
 @keras.saving.register_keras_serializable("tfmap")
-class Boxes(keras.layers.Layer):
-    """Codes -> boxes. Export cuts a detector in front of it, as a phone does this in float.
+class Anchored(keras.layers.Layer):
+    """Codes -> boxes.
 
     Args:
         size: (height, width) of the picture in pixels.
         strides: of the maps that the codes come from.
         shapes: (height, width) of the anchors of a place, in strides.
-        arch: the architecture, by whose `loss` the model learns wherever it is loaded.
     """
 
     def __init__(
-        self,
-        size: Sequence[int],
-        strides: Sequence[int],
-        shapes: anchors.Shapes = anchors.CELL,
-        arch: str = "tfmap_det",
-        **kwargs: Any,
+        self, size: Sequence[int], strides: Sequence[int], shapes: anchors.Shapes = anchors.CELL, **kwargs: Any
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.size, self.strides, self.arch = tuple(size), tuple(strides), arch
+        self.size, self.strides = tuple(size), tuple(strides)
         self.shapes = tuple(map(tuple, shapes))
         self.anchors = anchors.boxes(self.size, self.strides, self.shapes)
 
@@ -57,8 +51,25 @@ class Boxes(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """What makes the same layer again."""
-        own = {"size": self.size, "strides": self.strides, "shapes": self.shapes, "arch": self.arch}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "size": self.size, "strides": self.strides, "shapes": self.shapes}
+
+
+@keras.saving.register_keras_serializable("tfmap")
+class Boxes(Anchored):
+    """The last layer of a detector of one stage. Export cuts it in front of it, as a phone does this in float.
+
+    Args:
+        args: those of `Anchored`.
+        arch: the architecture, by whose `loss` the model learns wherever it is loaded.
+    """
+
+    def __init__(self, *args: Any, arch: str = "tfmap_det", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.arch = arch
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the same layer again."""
+        return {**super().get_config(), "arch": self.arch}
 
 
 def detector(
@@ -76,7 +87,7 @@ def detector(
     Returns:
         keras.Model: "image" -> "boxes" float32 (B, A, 4), yxyx in pixels, and "scores" float32 (B, A, K), 0..1.
     """
-    found = Boxes(body.input_shape[1:3], strides(maps), shapes, arch, name="boxes")(said["codes"])
+    found = Boxes(body.input_shape[1:3], strides(maps), shapes, arch=arch, name="boxes")(said["codes"])
     scores = layers.Activation("sigmoid", dtype="float32", name="scores")(said["logits"])
     return keras.Model(body.input, {"boxes": found, "scores": scores}, name=f"{arch}_{body.name}")
 
