@@ -14,7 +14,7 @@ from tfmap.datasets import load
 from tfmap.source import Boxes, Split
 from tfmap.tasks import detection as task
 
-WINDOW, SIZE = (120, 160), (160, 160)  # a quarter of a picture, enlarged: the smallest cells are 16 pixels wide
+WINDOW, SIZE = (90, 120), (160, 160)  # enlarged, so that the smallest cells are as large as the smallest anchors
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,9 @@ def head(body: keras.Model, classes: int, *, width: int = 96, proposals: int = 1
     pooled = regions.Align(BINS, heads.strides(PYRAMID), name="align")([proposed, *(maps[name] for name in PYRAMID)])
     x = layers.Reshape((-1, BINS * BINS * width), name="regions")(pooled)
     for number in (1, 2):
-        x = layers.Dense(4 * width, activation="relu", name=f"region_{number}")(x)
+        x = layers.Dense(4 * width, use_bias=False, name=f"region_{number}")(x)
+        # Not the paper's, but what keeps ReLUs alive at the learning rates of the rest.
+        x = layers.ReLU(name=f"region_{number}_relu")(layers.BatchNormalization(name=f"region_{number}_bn")(x))
     codes = layers.Dense(4, activation="tanh", kernel_initializer="zeros", dtype="float32", name="codes")(x)
     logits = layers.Dense(classes, bias_initializer=keras.initializers.Constant(heads.RARE), name="logits")(x)
     outputs = {

@@ -161,7 +161,10 @@ def separables(depth: int) -> Tower:
 
 
 def _said(x: keras.KerasTensor, start: list[float], each: int, name: str) -> keras.KerasTensor:
-    layer = layers.Conv2D(each * len(start), 1, name=f"{name}_conv")
+    # Small weights (Lin et al., Focal Loss, 2017, 4.1): with Keras' usual ones codes begin anywhere within reach, and
+    # those near its ends have no gradient to come back by.
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    layer = layers.Conv2D(each * len(start), 1, kernel_initializer=small, name=f"{name}_conv")
     x = layer(x)
     layer.bias.assign(each * start)
     return layers.Reshape((-1, len(start)), name=name)(x)
