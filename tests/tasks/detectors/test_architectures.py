@@ -40,7 +40,12 @@ def head(arch, classes=3):
 
 @pytest.fixture(scope="module", params=task.ARCHITECTURES)
 def net(request):
-    return head(request.param)
+    found = head(request.param)
+    for layer in found.layers:
+        if layer.name.startswith("proposal_logits") and isinstance(layer, keras.layers.Conv2D):
+            # Proposals that are equally good may come in another order from a file.
+            layer.kernel.assign(keras.random.normal(layer.kernel.shape, stddev=0.5, seed=0))
+    return found
 
 
 @pytest.fixture(scope="module")
