@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,7 +18,7 @@ from tfmap.errors import InputError
 from tfmap.runs import Run
 from tfmap.source import Source
 from tfmap.tasks import detection as task
-from tfmap.tasks.detectors import anchors, tfmap_det
+from tfmap.tasks.detectors import anchors, tfmap_det, yolo
 from tfmap.tasks.detectors.found import finished
 from tfmap.tasks.detectors.losses import one_stage
 from tfmap.train import trainer
@@ -137,7 +138,11 @@ def test_the_metric_takes_what_the_network_says(net, cells):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"arch": "tfmap_dat"}, "model.arch must be one of tfmap_det, received 'tfmap_dat'. Did you mean 'tfmap_det'?"),
+        (
+            {"arch": "tfmap_dat"},
+            "model.arch must be one of tfmap_det, yolo, retinanet, ssd, faster_rcnn, received 'tfmap_dat'. "
+            "Did you mean 'tfmap_det'?",
+        ),
         ({"classes": 0}, "model: classes must be a whole number of at least 1, received 0."),
         ({"width": 4}, "model.width must be at least 8, received 4; 64 to 128 is usual."),
     ],
@@ -164,14 +169,37 @@ def test_an_unknown_loss_is_told(net):
         task.losses("logit_adjustment", model=net)
 
 
+def test_a_model_that_was_not_built_here_has_no_loss_of_its_own():
+    layers = keras.layers
+    image = keras.Input((64, 96, 3), name="image")
+    x = layers.Reshape((-1, 4))(layers.Conv2D(4, 8, strides=8)(image))
+    net = keras.Model(
+        image, {"boxes": layers.ReLU(name="boxes")(x), "scores": layers.ReLU(name="scores")(x)}, name="own"
+    )
+    with pytest.raises(InputError) as caught:
+        task.losses(model=net)
+    assert str(caught.value) == (
+        "train: the loss of a detector is known by its layer 'boxes', which own does not have. Build the model with "
+        "tfmap.tasks.detection.build, or train it with a loss of your own."
+    )
+
+
+def test_boxes_weigh_as_much_as_is_said(net, cells):
+    outputs, truths = net(tf.cast(cells["image"], tf.float32)), task.targets(cells, classes=3)
+    costs = [task.losses(model=net, box_weight=weight)(truths, outputs) for weight in (0.0, 7.5, None, 15.0)]
+    np.testing.assert_allclose(costs[1], costs[2])
+    np.testing.assert_allclose(costs[3] - costs[1], costs[1] - costs[0], rtol=1e-4)
+
+
 @pytest.fixture
 def known(monkeypatch):
     """Detection as a task: its other stages are yet to come."""
     monkeypatch.setattr(tasks, "NAMES", ("classification", "detection"))
 
 
-def test_it_trains(known, tmp_path):
-    net = tfmap_det.head(body(), classes=3, width=8, depth=1)
+def test_it_trains(tmp_path):
+    """The one whose loss reads most."""
+    net = yolo.head(body(), classes=3, width=8, depth=1)
     source = load("sample:cells")
     few = replace(source, splits={name: split.take(np.arange(4)) for name, split in source.splits.items()})
     options = {"epochs": 2, "pipeline": {"batch_size": 2}, "ema": 0.5, "verbose": False, "out": tmp_path}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,11 +20,10 @@ from tfmap.sheets import Picture
 from tfmap.source import Boxes
 from tfmap.tasks import assembly
 from tfmap.tasks.detectors.found import LISTED, finished, listed, moved
-from tfmap.tasks.detectors.losses import one_stage
 from tfmap.tasks.detectors.metric import AveragePrecision
 
 OUTPUTS = {"boxes": ("B", "A", 4), "scores": ("B", "A", "K")}
-ARCHITECTURES = ("tfmap_det",)
+ARCHITECTURES = ("tfmap_det", "yolo", "retinanet", "ssd", "faster_rcnn")
 SHOWN = 0.3  # least score of a box that people are shown, unless they say otherwise
 LEAST_SIDE = 1.0  # pixels of the model's input: thinner boxes teach nothing
 
@@ -114,26 +114,38 @@ def build(
 
 
 def losses(
-    kind: str = "cross_entropy", *, model: keras.Model, gamma: float = 2.0, box_weight: float = 7.5
+    kind: str = "cross_entropy", *, model: keras.Model, gamma: float = 2.0, box_weight: float | None = None
 ) -> Callable[[Any, Any], Any]:
-    """The loss of each picture, from what is there and the model's outputs; see `detectors.losses.one_stage`.
+    """The loss of each picture, from what is there and the model's outputs: that of the model's architecture.
+
+    The layer "boxes" knows the architecture, so that a model that was saved, renamed or rebuilt layer by layer still
+    learns as it should: this calls `loss` of the module in `detectors` that it names. What a loss reads besides the
+    outputs, such as the distributions of yolo, it says itself; see `tfmap.tasks.taught`.
 
     Args:
-        kind: of the scores: "cross_entropy", or "focal", which turns to the scores that are far off.
+        kind: of the scores: "cross_entropy" is the architecture's own, which in retinanet is focal already; "focal"
+            turns to the scores that are far off.
         model: what `build` returned.
         gamma: how strongly "focal" does so.
-        box_weight: of boxes beside scores.
+        box_weight: of boxes beside scores; null takes the architecture's own.
 
     Returns:
         function (targets, outputs) -> float32 (B,).
 
     Raises:
-        InputError: an unknown kind.
+        InputError: an unknown kind, or a model that `build` did not make.
     """
     if kind not in ("cross_entropy", "focal"):
         raise InputError(f"train.loss must be cross_entropy or focal in detection, received {kind!r}.")
-    anchors = ops.convert_to_tensor(model.get_layer("boxes").anchors)
-    return one_stage(anchors, box_weight=box_weight, gamma=gamma if kind == "focal" else 0.0)
+    named = {layer.name: getattr(layer, "arch", None) for layer in model.layers}
+    if named.get("boxes") is None:
+        raise InputError(
+            f"train: the loss of a detector is known by its layer 'boxes', which {model.name} does not have. Build the "
+            "model with tfmap.tasks.detection.build, or train it with a loss of your own."
+        )
+    module = importlib.import_module(f"tfmap.tasks.detectors.{named['boxes']}")
+    own = {} if box_weight is None else {"box_weight": box_weight}
+    return module.loss(model, gamma=gamma if kind == "focal" else 0.0, **own)
 
 
 def metrics(*, classes: int) -> list[keras.metrics.Metric]:

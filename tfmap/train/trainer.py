@@ -9,9 +9,15 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from tfmap.tasks import taught
+
 # These layers of a task's model stay float32 under mixed precision: a softmax over float16 overflows, and a box at
 # pixel 300 would be a quarter of one off.
-FLOAT32_LAYERS = ("codes", "boxes", "scores", "small_logits", "logits", "probabilities")
+FLOAT32_LAYERS = (
+    *("codes", "boxes", "scores", "logits", "distributions"),
+    *("proposal_codes", "proposal_boxes", "proposal_scores", "proposal_logits", "proposals"),
+    *("small_logits", "probabilities"),
+)
 
 
 class Trainer(keras.Model):
@@ -25,7 +31,7 @@ class Trainer(keras.Model):
         policy: augmentation, (batch, seed) -> batch.
         targets: augmented batch -> training targets (with label smoothing), on the device.
         truths: batch -> targets as they are, for validation.
-        loss: (targets, outputs) -> loss of each example, float32 (B,).
+        loss: (targets, outputs) -> loss of each example, float32 (B,); may read more of the model, see `tasks.taught`.
         shown: metrics of (targets, outputs), their variables made.
         seed: base of the augmentation's draws; the optimizer's step and the replica are folded in.
     """
@@ -43,6 +49,7 @@ class Trainer(keras.Model):
     ) -> None:
         super().__init__(name="trainer", dtype=net.dtype_policy)
         self.net = net
+        self.said = taught.said(net, loss)
         self.policy = policy
         self.targets = targets
         self.truths = truths
@@ -51,8 +58,8 @@ class Trainer(keras.Model):
         self.seed = seed
 
     def call(self, image: Any, training: bool = False) -> Any:
-        """The model's outputs. Args: image float32 (B, H, W, C), values 0..255."""
-        return self.net(image, training=training)
+        """The model's outputs, and what else the loss reads. Args: image float32 (B, H, W, C), values 0..255."""
+        return self.said(image, training=training)
 
     def train_step(self, batch: dict) -> dict[str, Any]:
         """Keras' own step on the augmented batch."""

@@ -7,7 +7,7 @@ import pytest
 
 from tfmap import boxes
 from tfmap.tasks.detectors import anchors
-from tfmap.tasks.detectors.assign import task_aligned
+from tfmap.tasks.detectors.assign import by_overlap, task_aligned
 
 
 def assigned(found, scores, cells, truths, classes, **options):
@@ -94,3 +94,78 @@ def test_an_object_without_area_or_between_the_cells_is_nobodys():
     _, to_scores = assigned(CELLS[None], np.full((1, 4, 2), 0.5), CELLS, truths, np.array([[0, 1]], "int32"))
     assert not to_scores.any()
     assert np.isfinite(to_scores).all()
+
+
+def matched(places, truths, classes, many=3, overlaps=(0.4, 0.5)):
+    received = by_overlap(*(np.asarray(x, "float32") for x in (places, truths)), classes, many, overlaps=overlaps)
+    return tuple(np.asarray(x) for x in received)
+
+
+def matched_by_loops(places, truths, classes, many, overlaps):
+    """The same, one picture and one anchor at a time."""
+    to_boxes, to_scores = np.tile(places, (len(truths), 1, 1)), np.zeros((len(truths), len(places), many))
+    counts = np.ones(to_scores.shape[:2])
+    for b, kinds in enumerate(classes):
+        there = np.flatnonzero(kinds >= 0)
+        overlap = np.asarray(boxes.iou(truths[b], places))
+        owners = {}
+        for a in range(len(places)):
+            best = max(there, key=lambda n: overlap[n, a])
+            counts[b, a] = not overlaps[0] <= overlap[best, a] < overlaps[1]
+            if overlap[best, a] >= overlaps[1]:
+                owners[a] = best
+        wanted = {}
+        for n in there:
+            a = int(np.argmax(overlap[n]))
+            if overlap[n, a] > 0 and (a not in wanted or overlap[n, a] > overlap[wanted[a], a]):
+                wanted[a] = n
+        for a, n in {**owners, **wanted}.items():
+            to_boxes[b, a], to_scores[b, a, kinds[n]], counts[b, a] = truths[b, n], 1, 1
+    return to_boxes, to_scores, counts
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("overlaps", [(0.4, 0.5), (0.5, 0.5), (0.3, 0.7)])
+def test_by_overlap_as_by_loops(seed, overlaps):
+    rng = np.random.default_rng(seed)
+    places = anchors.boxes((64, 64), (8, 16), ((2.0, 2.0), (1.0, 3.0)))
+    low = rng.uniform(0, 40, (2, 9, 2))
+    truths = np.concatenate([low, low + rng.uniform(2, 24, (2, 9, 2))], axis=-1).astype("float32")
+    classes = rng.integers(0, 3, (2, 9)).astype("int32")
+    truths[0, 5:], classes[0, 5:] = 0, -1
+    received = matched(places, truths, classes, overlaps=overlaps)
+    expected = matched_by_loops(places, truths, classes, 3, overlaps)
+    assert expected[1].sum() >= 10
+    for mine, theirs in zip(received, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def test_by_overlap_by_hand():
+    """Of four cells of 16: one has the object, one overlaps it between the two bars, two have nothing."""
+    truth = np.array([[[0, 0, 16, 16], [16, 0, 32, 7.2]]], "float32")
+    to_boxes, to_scores, counts = matched(CELLS, truth, np.array([[2, -1]], "int32"))
+    np.testing.assert_array_equal(to_scores[0], [[0, 0, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
+    assert counts[0].tolist() == [1, 1, 1, 1]
+    to_boxes, to_scores, counts = matched(CELLS, truth, np.array([[2, 0]], "int32"))
+    np.testing.assert_array_equal(to_scores[0], [[0, 0, 1], [0, 0, 0], [1, 0, 0], [0, 0, 0]])  # its best, though 0.45
+    np.testing.assert_array_equal(to_boxes[0, [0, 2]], truth[0])
+    near = np.array([[[0, 0, 16, 16], [0, 0, 16, 23.2]]], "float32")  # 0.45 of the second cell's side
+    assert matched(CELLS, near[:, 1:], np.array([[1]], "int32"))[2][0].tolist() == [1, 1, 1, 1]
+    wide = np.array([[[0, 0, 16, 32]]], "float32")  # half of it is each of two cells: equals, so the first is forced
+    assert matched(CELLS, wide, np.array([[1]], "int32"), overlaps=(0.4, 0.6))[2][0].tolist() == [1, 0, 1, 1]
+
+
+def test_anchors_of_each_picture():
+    both = np.stack([CELLS, CELLS[::-1]])
+    truth = np.tile(np.array([[[0, 0, 16, 16]]], "float32"), (2, 1, 1))
+    _, to_scores, _ = matched(both, truth, np.array([[0], [0]], "int32"), many=1)
+    assert to_scores[..., 0].tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("objects", [1, 4])
+def test_without_objects_every_anchor_says_nothing(objects):
+    nothing = np.zeros((2, objects, 4), "float32"), np.full((2, objects), -1, "int32")
+    to_boxes, to_scores, counts = matched(CELLS, *nothing)
+    assert not to_scores.any()
+    assert counts.all()
+    np.testing.assert_array_equal(to_boxes, np.stack([CELLS, CELLS]))

@@ -1,4 +1,4 @@
-"""Which anchors answer for which object: learnt from what the network says now, not fixed beforehand."""
+"""Which anchors answer for which object: by what the network says now, or by where they are."""
 
 from __future__ import annotations
 
@@ -26,6 +26,59 @@ class Assigned(NamedTuple):
     def weight(self) -> Tensor:
         """float32 (B, A): how well each anchor fits its object; 0 where it has none."""
         return ops.sum(self.scores, axis=-1)
+
+
+class Matched(NamedTuple):
+    """What each anchor has to say, if it has to say anything.
+
+    Attributes:
+        boxes: float32 (B, A, 4), yxyx in pixels; the anchor itself where it has no object.
+        scores: float32 (B, A, K): 1 for the object's class, 0 elsewhere.
+        counts: float32 (B, A): 0 for anchors that are neither near enough to an object nor far enough from all.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    counts: Tensor
+
+    @property
+    def weight(self) -> Tensor:
+        """float32 (B, A): 1 for anchors that have an object."""
+        return ops.sum(self.scores, axis=-1)
+
+
+def by_overlap(
+    anchors: Tensor, truths: Tensor, classes: Tensor, many: int, *, overlaps: tuple[float, float]
+) -> Matched:
+    """Anchors answer for the object they overlap most, and for each object so does the anchor that overlaps it most.
+
+    Args:
+        anchors: float32 (A, 4), or (B, A, 4) of each picture, yxyx in pixels.
+        truths: float32 (B, N, 4), yxyx in pixels; rows of zeros are padding.
+        classes: int32 (B, N), -1 for padding.
+        many: K, the number of classes.
+        overlaps: IoU below which an anchor has no object, and IoU from which on it has one.
+
+    Returns:
+        Matched: no gradient goes through it.
+
+    Source: Ren et al., Faster R-CNN, 2015, section 3.1.2; of equally good anchors of an object the first one.
+    """
+    anchors = ops.stop_gradient(anchors)
+    overlap = ops.where((classes >= 0)[..., None], geometry.iou(truths, anchors), 0.0)  # (B, N, A)
+    closest = ops.one_hot(ops.argmax(overlap, axis=-1), overlap.shape[-1])
+    forced = ops.where(overlap > 0, overlap * closest, 0.0)
+    is_forced = ops.max(forced, axis=1) > 0
+    owner = ops.where(is_forced, ops.argmax(forced, axis=1), ops.argmax(overlap, axis=1))
+    best, (low, high) = ops.max(overlap, axis=1), overlaps
+    there = ops.logical_or(is_forced, best >= high)
+    kinds = ops.take_along_axis(ops.maximum(classes, 0), owner, axis=1)
+    found = ops.take_along_axis(truths, owner[..., None], axis=1)
+    return Matched(
+        ops.where(there[..., None], found, anchors),
+        ops.where(there[..., None], ops.one_hot(kinds, many, dtype="float32"), 0.0),
+        ops.cast(ops.logical_or(there, best < low), "float32"),
+    )
 
 
 def task_aligned(

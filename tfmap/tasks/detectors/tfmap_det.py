@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
-from keras import layers
+from keras import ops
 
 from tfmap.models import necks
 from tfmap.tasks.detectors import heads
+from tfmap.tasks.detectors.losses import one_stage
 
 LEVELS = ("P3", "P4", "P5")
 
@@ -27,9 +31,11 @@ def head(body: keras.Model, classes: int, *, width: int = 96, depth: int = 2) ->
         it in separable convolutions, as NanoDet has them.
     """
     maps = necks.pan(body.output, LEVELS, width)
-    said = heads.decoupled(maps, classes, depth=depth)
-    height, width = body.input_shape[1:3]
-    strides = [height // x.shape[1] for x in maps.values()]
-    found = heads.Boxes((height, width), strides, name="boxes")(said["codes"])
-    scores = layers.Activation("sigmoid", dtype="float32", name="scores")(said["logits"])
-    return keras.Model(body.input, {"boxes": found, "scores": scores}, name=f"tfmap_det_{body.name}")
+    said = heads.decoupled(maps, classes, tower=heads.separables(depth))
+    return heads.detector(body, maps, said, arch="tfmap_det")
+
+
+def loss(model: keras.Model, *, gamma: float = 0.0, box_weight: float = 7.5) -> Callable[[Any, Any], Any]:
+    """See `losses.one_stage`. Args: model: what `head` returned."""
+    anchors = ops.convert_to_tensor(model.get_layer("boxes").anchors)
+    return one_stage(anchors, box_weight=box_weight, gamma=gamma)
