@@ -144,6 +144,12 @@ def test_a_file_of_boxes_answers_as_the_network():
         assert other.classes.tolist() == one.classes.tolist()
 
 
+def test_a_detector_of_two_stages_is_told():
+    net = tasks.get("detection").build("faster_rcnn", "mobilenet_v1_025", classes=2, input_shape=SIZE, weights=None)
+    with pytest.raises(InputError, match=r"has no layer of the class Boxes, .* model.arch=tfmap_det, yolo, retinanet"):
+        export.tflite(net, classes=("a", "b"), task="detection", format="float32")
+
+
 @pytest.mark.parametrize("options", [{"output_type": "uint8"}, {"batch_size": 4}])
 def test_what_a_file_of_boxes_cannot_be_is_told(options):
     net = untrained("detection", 2)

@@ -119,6 +119,7 @@ def tflite(
         metadata.check_labels(classes, tasks.class_count(tasks.get(task), model))  # before minutes of conversion
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
         layer = detectors.boxes_of(model)
+        detectors.check(model, layer, task)
         order = order if layer is None else order.in_floats()
         converted, found = _made(detectors.cut(model), split, order, pictures, correct=bias_correction)
         converted = converted if layer is None else detectors.finished(converted, layer, len(classes))

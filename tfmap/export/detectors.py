@@ -5,7 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from tfmap import tasks
 from tfmap.appended import CustomOp, append
+from tfmap.errors import InputError
 from tfmap.tasks.detectors import heads
 
 MOST = 100  # boxes of a picture
@@ -32,6 +34,19 @@ def boxes_of(model: keras.Model) -> heads.Boxes | None:
     """The layer of a detector that makes boxes; None of another model."""
     found = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, heads.Boxes)]
     return found[0] if found else None
+
+
+def check(model: keras.Model, layer: heads.Boxes | None, task: str) -> None:
+    """Refuse a detector whose boxes the last op of a file cannot make.
+
+    Raises:
+        InputError: there is no layer that it could take the place of.
+    """
+    if layer is None and tasks.target(tasks.get(task)) == "boxes":
+        raise InputError(
+            f"export: {model.name} has no layer of the class Boxes, which a file's last op takes the place of. "
+            "Detectors of one stage have it: model.arch=tfmap_det, yolo, retinanet or ssd."
+        )
 
 
 def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
