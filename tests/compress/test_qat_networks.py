@@ -9,7 +9,7 @@ from tests.compress.test_bridge import FAMILIES, one_of_each_kind
 from tests.compress.test_qat import agrees
 from tfmap.models import catalogue
 
-STEPS = 60
+STEPS = 240  # with 60 MobileNet, on a processor with AVX-512, moved by 5.8 dB where rounding may move it by 10
 
 
 def learnt(model, images):
