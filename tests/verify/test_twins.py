@@ -22,8 +22,8 @@ def test_the_model_with_the_same_answers_is_found(run, lite_files, stranger, pho
     from tfmap.export import convert
 
     pictures = photos[0][::4]
-    assert twins.find(run, LiteModel(lite_files["int8"]), pictures)[0] == "model.keras"
-    name, model = twins.find(run, LiteModel(convert.int8(stranger, photos[0])), pictures)
+    assert twins.find(run, LiteModel(lite_files["int8"]), pictures, "classification")[0] == "model.keras"
+    name, model = twins.find(run, LiteModel(convert.int8(stranger, photos[0])), pictures, "classification")
     assert (name, model.name) == ("compressed.keras", "tiny")
 
 
@@ -31,9 +31,9 @@ def test_a_model_of_another_size_is_not_asked(run, lite_files, photos):
     inputs = keras.Input((32, 32, 3))
     other = keras.Model(inputs, keras.layers.Dense(6)(keras.layers.GlobalAveragePooling2D()(inputs)))
     other.save(run.path / "compressed.keras")
-    assert twins.find(run, LiteModel(lite_files["int8"]), photos[0][::4])[0] == "model.keras"
+    assert twins.find(run, LiteModel(lite_files["int8"]), photos[0][::4], "classification")[0] == "model.keras"
 
 
 def test_a_run_with_one_model_has_that_one(run, lite_files, photos):
     run.file("compressed.keras").unlink()
-    assert twins.find(run, LiteModel(lite_files["int8"]), photos[0][::4])[0] == "model.keras"
+    assert twins.find(run, LiteModel(lite_files["int8"]), photos[0][::4], "classification")[0] == "model.keras"
