@@ -12,7 +12,7 @@ from PIL import Image
 import tfmap
 from tests.tasks.detectors.test_tfmap_det import body
 from tfmap import config as configs
-from tfmap import evaluate, export, predict, preview, report, tasks, verify
+from tfmap import evaluate, evaluated, export, predict, preview, report, tasks, verify
 from tfmap.errors import InputError
 from tfmap.export import metadata
 from tfmap.litert import LiteModel
@@ -68,7 +68,7 @@ def test_the_worst_pictures_are_drawn(run):
     folder, _ = run
     if folder.read_json("mistakes.json")["val"]:
         with Image.open(folder.file("worst_val.png")) as sheet:
-            assert sheet.width > 2 * evaluate.SIDE
+            assert sheet.width > 2 * evaluated.SIDE
 
 
 def test_the_page_shows_them(run):

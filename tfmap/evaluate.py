@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,16 +13,12 @@ from tfmap.progress import shown
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-    from PIL.Image import Image
 
     from tfmap.litert import LiteModel
     from tfmap.runs import Run
-    from tfmap.source import Skipped, Source, Split
+    from tfmap.source import Skipped, Split
 
 SPLITS = ("val", "test")
-FOUND = ("boxes", "scores", "classes")  # of boxes in predictions.npz
-WORST, SIDE = 12, 320  # pictures on a sheet, and pixels of each
 
 
 def predict(
@@ -218,7 +213,7 @@ def command(config: Mapping[str, Any], run: Run) -> None:
         FileNotFoundError: the run has no model.keras.
         InputError: the data has neither a validation nor a test split, or other classes than the model.
     """
-    from tfmap import datasets
+    from tfmap import datasets, evaluated
 
     model = opened(run.need("model.keras"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
@@ -239,108 +234,13 @@ def command(config: Mapping[str, Any], run: Run) -> None:
             pipeline=_reading(config["pipeline"]),
             progress=True,
         )
-    _write(run, found, source.classes)
-    _draw(run, found, source, config["task"])
-    _show(found)
+    evaluated.write(run, found, source, config["task"])
+    evaluated.show(found)
 
 
 def _reading(pipeline: Mapping[str, Any]) -> dict[str, Any]:
     """The pipeline settings that still have a say when pictures are read once, whole and in order."""
     return {key: value for key, value in pipeline.items() if key == "workers"}
-
-
-def _write(run: Run, found: Mapping[str, dict], classes: Sequence[str]) -> None:
-    import numpy as np
-
-    from tfmap.runs import replacing
-
-    arrays = {"classes": np.asarray(classes, dtype=str)}
-    for name, result in found.items():
-        arrays[f"{name}_ids"] = np.asarray(result["ids"], dtype=str)
-        arrays |= {f"{name}_{key}": array for key, array in _arrays(result).items()}
-    with replacing(run.file("predictions.npz")) as path:
-        np.savez_compressed(path, **arrays)
-    run.write_json("curves.json", {name: result["curves"] for name, result in found.items()})
-    run.write_json("mistakes.json", {name: result["mistakes"] for name, result in found.items()})
-    splits = {name: result["metrics"] for name, result in found.items()}
-    run.write_json("metrics.json", {"model": "model.keras", "classes": list(classes), "splits": splits})
-
-
-def _arrays(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The answers as arrays; masks are too large to keep, `predict` makes them again."""
-    import numpy as np
-
-    answers = result["answers"]
-    if isinstance(answers, np.ndarray):
-        return {"probabilities": answers, "truths": result["truths"]}
-    if not hasattr(answers[0], "boxes"):
-        return {}
-    starts = np.cumsum([0, *(len(one.scores) for one in answers)])
-    return {"starts": starts, **{key: np.concatenate([getattr(one, key) for one in answers]) for key in FOUND}}
-
-
-def _draw(run: Run, found: Mapping[str, dict], source: Source, task: str) -> None:
-    """A sheet of the worst pictures of each split: what is there, and what was found."""
-    from tfmap.runs import replacing
-
-    for name, result in found.items():
-        if result["mistakes"]:
-            with replacing(run.file(f"worst_{name}.png")) as path:
-                worst_sheet(source.splits[name], result, classes=source.classes, task=task).save(path)
-
-
-def worst_sheet(split: Split, result: Mapping[str, Any], *, classes: Sequence[str], task: str) -> Image:
-    """The pictures that a model is furthest off with, as a contact sheet.
-
-    Args:
-        split: that was evaluated.
-        result: what `evaluate` returned.
-        classes: K names.
-        task: its name.
-
-    Returns:
-        a row per picture: what is there, and what the model says.
-    """
-    from tfmap import sheets, tasks
-    from tfmap.pipeline.files import Files
-
-    drawn, files = tasks.get(task).drawn, Files(split, 3, None)
-    places, rows = {str(name): i for i, name in enumerate(split.ids)}, []
-    for mistake in result["mistakes"][:WORST]:
-        i = places[mistake["id"]]
-        image = files.open(i, False)[0]
-        there, said = _as_answer(result["truths"], i, len(classes)), result["answers"][i]
-        pair = [drawn(image, answer, classes=classes) for answer in (there, said)]
-        words = zip(("there", "said"), pair, strict=True)
-        rows.append([replace(one, text=f"{word}: {one.text}") for word, one in words])
-    return sheets.sheet(rows, title=f"The worst of {len(split)} pictures", classes=classes, side=SIDE)
-
-
-def _as_answer(truths: Any, picture: int, classes: int) -> Any:
-    """What is true of a picture, as the model would say it."""
-    import numpy as np
-
-    from tfmap.average_precision import Found
-
-    if isinstance(truths, list):
-        return truths[picture]
-    if not isinstance(truths, np.ndarray):
-        rows = truths.rows(picture)
-        return Found(truths.boxes[rows], np.ones(rows.stop - rows.start, np.float32), truths.classes[rows])
-    return truths[picture] if truths.ndim == 2 else np.eye(classes, dtype=np.float32)[truths[picture]]
-
-
-def _show(found: Mapping[str, dict]) -> None:
-    """Print the numbers, one column per split."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("metric", *found)
-    metrics = [result["metrics"] for result in found.values()]
-    for key, value in metrics[0].items():
-        if isinstance(value, (int, float)):
-            table.add_row(key, *("-" if row[key] is None else f"{row[key]:.4g}" for row in metrics))
-    Console().print(table)
 
 
 if __name__ == "__main__":

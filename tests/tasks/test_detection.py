@@ -106,7 +106,7 @@ def test_what_is_found_is_described_and_drawn_from_a_threshold_on():
     assert row["score"] == pytest.approx(0.9)
     assert len(task.describe(found, classes=("a", "b"), threshold=0.1)) == 2
     shown = task.drawn(np.zeros((100, 100, 3), np.uint8), found, classes=("a", "b"))
-    assert (shown.text, shown.classes.tolist()) == ("1 found", [0])
+    assert (shown.text, shown.classes.tolist()) == ("1 box", [0])
 
 
 def test_a_place_may_be_two_classes():

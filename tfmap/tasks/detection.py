@@ -262,4 +262,7 @@ def drawn(image: np.ndarray, found: Found, *, classes: Sequence[str], threshold:
         threshold: least score.
     """
     kept = found.scores >= threshold
-    return Picture(image, f"{kept.sum()} found", boxes=found.boxes[kept], classes=found.classes[kept])
+    many = int(kept.sum())
+    return Picture(
+        image, "1 box" if many == 1 else f"{many} boxes", boxes=found.boxes[kept], classes=found.classes[kept]
+    )
