@@ -42,6 +42,12 @@ def test_all_found_is_one_and_nothing_is_zero():
     assert received(truths(NOTHING), outputs((A, 0.9, 0))) == 0
 
 
+def test_many_places_on_one_object_do_not_hide_the_others():
+    """Of a real detector a dozen places find each cell: the best hundred were those of a few cells."""
+    crowd = [((0.1 * i, 0, 40, 40), 0.9 - 0.001 * i, 0) for i in range(30)]
+    assert received(truths((A, 0), (B, 0)), outputs(*crowd, (B, 0.5, 0)), most=10) == pytest.approx(1)
+
+
 def test_a_false_alarm_above_costs_half_and_one_below_nothing():
     true = truths((A, 0))
     assert received(true, outputs((B, 0.9, 0), (A, 0.8, 0))) == pytest.approx(0.5)

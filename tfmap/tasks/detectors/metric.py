@@ -11,6 +11,7 @@ from keras import ops
 from tfmap import boxes as geometry
 
 Tensor = Any
+_ASKED = 4  # times as many places are asked as boxes count
 _BINS = 200  # of scores; two boxes in one count as found at once
 
 
@@ -56,11 +57,20 @@ class AveragePrecision(keras.metrics.Metric):
         self.there.assign_add(ops.sum(ops.one_hot(y_true["classes"], self.classes) * counts[..., None], axis=(0, 1)))
 
     def _best(self, y_pred: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (B, D, 4), scores (B, D) falling, and classes (B, D), of the best places; each for its best class."""
+        """Boxes (B, D, 4), scores (B, D) falling, and classes (B, D), of the best places; each for its best class.
+
+        Of some hundred places those first that no better one of their class lies on: a dozen may find one object.
+        """
         best = ops.max(y_pred["scores"], axis=-1)
-        scores, places = ops.top_k(best, min(self.most, best.shape[1]))
-        kinds = ops.take_along_axis(ops.argmax(y_pred["scores"], axis=-1), places, axis=1)
-        return ops.take_along_axis(y_pred["boxes"], places[..., None], axis=1), scores, kinds
+        kinds = ops.argmax(y_pred["scores"], axis=-1)
+        boxes, scores, kinds = _taken(y_pred["boxes"], best, kinds, min(_ASKED * self.most, best.shape[1]))
+        better = ops.triu(ops.ones((scores.shape[1], scores.shape[1])), k=1)  # the row is surer than the column
+        same = ops.cast(ops.equal(kinds[:, :, None], kinds[:, None]), "float32")
+        covered = ops.max(better * same * geometry.iou(boxes, boxes), axis=1) > self.suppress
+        boxes, ranked, kinds = _taken(
+            boxes, scores - ops.cast(covered, "float32"), kinds, min(self.most, best.shape[1])
+        )
+        return boxes, ops.where(ranked < 0, 0.0, ranked), kinds
 
     def result(self) -> Tensor:
         """A number in 0..1, over the classes that were there."""
@@ -72,6 +82,13 @@ class AveragePrecision(keras.metrics.Metric):
         steps = recall - ops.pad(recall, [[0, 0], [1, 0]])[:, :-1]
         occurs = ops.cast(self.there > 0, "float32")
         return ops.sum(occurs * ops.sum(steps * envelope, axis=1)) / ops.maximum(ops.sum(occurs), 1.0)
+
+
+def _taken(boxes: Tensor, scores: Tensor, kinds: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The places with the highest scores, falling."""
+    scores, places = ops.top_k(scores, most)
+    kinds = ops.take_along_axis(kinds, places, axis=1)
+    return ops.take_along_axis(boxes, places[..., None], axis=1), scores, kinds
 
 
 def _judged(
