@@ -9,10 +9,7 @@ from tfmap import tasks
 from tfmap.appended import CustomOp, append
 from tfmap.errors import InputError
 from tfmap.tasks.detectors import heads
-
-MOST = 100  # boxes of a picture
-THRESHOLD, OVERLAP = 0.01, 0.6  # least score; IoU with a better box of the class from which on a box goes
-OUTPUTS = ("boxes", "classes", "scores", "count")
+from tfmap.tasks.detectors.found import LISTED, MOST, OVERLAP, THRESHOLD
 
 
 def cut(model: keras.Model) -> keras.Model:
@@ -72,7 +69,7 @@ def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
         **dict.fromkeys(("y_scale", "x_scale", "h_scale", "w_scale"), scale),
     }
     shapes = ((1, MOST, 4), (1, MOST), (1, MOST), (1,))
-    outputs = dict(zip(OUTPUTS, shapes, strict=True))
+    outputs = dict(zip(LISTED, shapes, strict=True))
     anchors = centred(layer.anchors, layer.size)
     return append(file, CustomOp("TFLite_Detection_PostProcess", ["codes", "scores", anchors], outputs, options))
 

@@ -7,11 +7,13 @@ import numpy as np
 from tfmap.average_precision import Found
 from tfmap.boxes import suppress
 
-LISTED = ("boxes", "classes", "scores", "count")  # outputs of a file that suppresses itself
+LISTED = ("boxes", "classes", "scores", "count")  # outputs of a file that suppresses itself, by the same numbers:
+MOST = 100  # boxes of a picture
+THRESHOLD, OVERLAP = 0.01, 0.6  # least score; IoU with a better box of the class from which on a box goes
 
 
 def finished(
-    boxes: np.ndarray, scores: np.ndarray, *, threshold: float = 0.01, overlap: float = 0.6, most: int = 100
+    boxes: np.ndarray, scores: np.ndarray, *, threshold: float = THRESHOLD, overlap: float = OVERLAP, most: int = MOST
 ) -> Found:
     """The boxes of a picture without those that a better one of their class covers.
 
