@@ -75,6 +75,13 @@ def test_a_later_op_leaves_the_draws_of_earlier_ones(batch):
     assert (plain == longer).all(axis=-1).mean() > 0.9
 
 
+def test_unmixed_is_the_policy_without_what_mixes():
+    unmixed = augment.build("flip|maybe(.5, mixup)|rotate(9)|mosaic", classes=3).unmixed()
+    assert [call.name for call in unmixed.calls] == ["flip", "rotate"]
+    alone = augment.build("flip|rotate(9)")
+    assert alone.unmixed() is alone
+
+
 @pytest.mark.parametrize("op", ["mixup(1)", "cutmix(1)", "mix(1, 1)", "cutmix(1)|mixup(1)"])
 def test_labels_and_weights_are_the_shares_of_the_pixels(op):
     # picture k is all 10 k: a mean tells who is in it and how much

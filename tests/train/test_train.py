@@ -80,6 +80,18 @@ def test_one_seed_one_result(net, source):
     same(net, other)
 
 
+def test_without_mixing_at_the_end(net, source):
+    """All epochs unmixed are those of the policy without the mixing op; some of them are neither."""
+    never, half, always = twin(net), twin(net), twin(net)
+    tfmap.fit(net, source, augment="flip", **QUICK)
+    tfmap.fit(never, source, augment="flip|mixup(.2)", unmixed_epochs=QUICK["epochs"], **QUICK)
+    tfmap.fit(half, source, augment="flip|mixup(.2)", unmixed_epochs=1, **QUICK)
+    tfmap.fit(always, source, augment="flip|mixup(.2)", **QUICK)
+    same(net, never)
+    for one, other in ((half, never), (half, always)):
+        assert any(not np.allclose(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
+
+
 def test_another_seed_another_result(net, source):
     other = twin(net)
     tfmap.fit(net, source, seed=1, **QUICK)
@@ -102,8 +114,9 @@ class StopAt(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("batches", [2, 3, 5, 7])
 def test_a_stopped_training_goes_on_to_the_same_weights(net, source, tmp_path, batches):
-    """Three batches an epoch: inside the head phase, at its end, inside the second and third epoch."""
-    settings = {**QUICK, "epochs": 2, "head_epochs": 1, "ema": 0.9, "augment": "flip|rotate(10)", "patience": 2}
+    """Three batches an epoch: inside the head phase, at its end, inside the second and third (unmixed) epoch."""
+    settings = {**QUICK, "epochs": 2, "head_epochs": 1, "unmixed_epochs": 1}
+    settings |= {"ema": 0.9, "augment": "flip|rotate(10)|mixup(.2)", "patience": 2}
     stopped = twin(net)
     tfmap.fit(net, source, out=tmp_path / "whole", **settings)
     with pytest.raises(KeyboardInterrupt):

@@ -55,6 +55,13 @@ class Policy:
         self.mixes_labels = bool(self._names(*ACROSS))
         self._compiled = compiled(self._apply)
 
+    def unmixed(self) -> Policy:
+        """The same policy without the ops that make one picture of several, and choices among them."""
+        if not self.mixes_labels:
+            return self
+        kept = tuple(call for call in self.calls if not _mixes(call))
+        return Policy(kept, classes=self.classes, point_pairs=self.point_pairs)
+
     def __call__(self, batch: Batch, seed: Tensor | tuple[int, int]) -> dict[str, Any]:
         """Augment one batch.
 
@@ -147,6 +154,11 @@ class Policy:
 
     def _names(self, *kinds: str) -> str:
         return ", ".join(dict.fromkeys(call.name for call in leaves(self.calls) if call.kind in kinds))
+
+
+def _mixes(call: Call) -> bool:
+    """Whether an op, or one of those it chooses from, works across pictures."""
+    return any(leaf.kind in ACROSS for leaf in leaves((call,)))
 
 
 def _as_dtype(pixels: Tensor, dtype: Any) -> Tensor:

@@ -37,6 +37,7 @@ def fit(
     layer_decay: float = 1.0,
     weight_decay: float = 0.05,
     warmup: float = 0.1,
+    unmixed_epochs: int = 0,
     label_smoothing: float = 0.1,
     loss: Literal["cross_entropy", "focal", "logit_adjustment", "dice", "lovasz"] = "cross_entropy",
     gamma: float = 2.0,
@@ -80,6 +81,8 @@ def fit(
         layer_decay: factor on the rate for each stage away from the head; 1 is the same rate everywhere.
         weight_decay: decoupled decay per unit of rate, on kernels only, never on norms and biases.
         warmup: share of a phase's steps in which the rate rises.
+        unmixed_epochs: last epochs in which the ops across pictures (mosaic, mixup, cutmix, copy_paste) rest, so that a
+            detector ends on pictures as they are.
         label_smoothing: share of each label that is spread over all classes, in [0, 1).
         loss: cross_entropy; focal for many easy pictures (places, pixels) and few hard ones; in classification also
             logit_adjustment for rare classes that matter as much as frequent ones (it aims at balanced accuracy); in

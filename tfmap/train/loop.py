@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfmap import pipeline, tasks
+from tfmap.augment.policy import Policy
 from tfmap.runs import Run
 from tfmap.train import optimizers, phases, trainer
 from tfmap.train.callbacks import Best, History, Progress, StopIfNotFinite
@@ -44,7 +45,7 @@ class Loop:
     task: ModuleType
     classes: int
     feed: Feed
-    policy: Callable[[dict, Any], dict]
+    policy: Policy
     loss: Callable[[Any, Any], Any]
     metrics: Callable[[], list[keras.metrics.Metric]]
     recipe: Mapping[str, Any]
@@ -71,7 +72,8 @@ class Loop:
         average = self._average(restored)
         watchers = self._watchers(phase, total, wrapped, best, average)
         try:
-            for first, step, epochs in self._stretches(phase):
+            for first, step, epochs in self._stretches(phase, total - self.recipe["unmixed_epochs"]):
+                wrapped.augment_by(self._policy_of(first, total))
                 self._fit(wrapped, first, step, epochs, watchers)
                 if wrapped.stop_training:
                     break
@@ -96,12 +98,24 @@ class Loop:
                 verbose=0,
             )
 
-    def _stretches(self, phase: phases.Phase) -> list[tuple[int, int, int]]:
-        """(first epoch, first step, epochs) of each call of Keras' fit: a cut epoch is finished in one of its own."""
+    def _stretches(self, phase: phases.Phase, unmixed: int) -> list[tuple[int, int, int]]:
+        """(first epoch, first step, epochs) of each call of Keras' fit.
+
+        A cut epoch is finished in a call of its own, and another begins with the first unmixed epoch.
+        """
         first, step = max(phase.first, self.state.epoch), self.state.step
         cut = [(first, step, 1)] if step else []
         first += len(cut)
-        return [*cut, *([(first, 0, phase.end - first)] if phase.end > first else [])]
+        turn = min(max(first, unmixed), phase.end)
+        return [*cut, *((start, 0, end - start) for start, end in ((first, turn), (turn, phase.end)) if end > start)]
+
+    def _policy_of(self, epoch: int, total: int) -> Policy:
+        """The augmentation of an epoch, counted over the whole run."""
+        return self.policy if epoch < total - self.recipe["unmixed_epochs"] else self._unmixed
+
+    @cached_property
+    def _unmixed(self) -> Policy:
+        return self.policy.unmixed()
 
     def compiled(self, phase: phases.Phase, number: int) -> trainer.Trainer:
         """The network, ready for the steps of one phase."""

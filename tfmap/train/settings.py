@@ -22,6 +22,7 @@ _RULES = {
     "layer_decay": ("in (0, 1]", lambda v: 0 < v <= 1),
     "weight_decay": ("at least 0", lambda v: v >= 0),
     "warmup": ("in [0, 1)", lambda v: 0 <= v < 1),
+    "unmixed_epochs": ("at least 0", lambda v: v >= 0),
     "label_smoothing": ("in [0, 1)", lambda v: 0 <= v < 1),
     "gamma": ("at least 0", lambda v: v >= 0),
     "tau": ("at least 0", lambda v: v >= 0),

@@ -61,6 +61,12 @@ class Trainer(keras.Model):
         """The model's outputs, and what else the loss reads. Args: image float32 (B, H, W, C), values 0..255."""
         return self.said(image, training=training)
 
+    def augment_by(self, policy: Callable[[dict, Any], dict]) -> None:
+        """From the next batch on; the step is traced again where that is another policy than before."""
+        if policy is not self.policy:
+            self.policy = policy
+            self.make_train_function(force=True)
+
     def train_step(self, batch: dict) -> dict[str, Any]:
         """Keras' own step on the augmented batch."""
         batch = self.policy(batch, self._draw_seed())
