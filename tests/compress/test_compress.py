@@ -17,7 +17,7 @@ def test_what_is_wrong_is_said_before_any_work(classifier, source):
         compress(classifier, source, recipe="shrink")
     with pytest.raises(InputError, match=r"compress.epochs must be a whole number of at least 1"):
         compress(classifier, source, epochs=0)
-    with pytest.raises(InputError, match="its trainings know classification alone, received task detection. Rounding"):
+    with pytest.raises(InputError, match="expected a model of one picture and outputs boxes"):
         compress(classifier, source, task="detection")
     with pytest.raises(InputError, match="outputs"):
         compress(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]), source)

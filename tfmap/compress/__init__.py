@@ -33,10 +33,10 @@ def compress(
     batchnorm: Literal["live", "frozen"] = "live",
     verbose: bool = True,
 ) -> keras.Model | QuantizedModel:
-    """Make a trained classifier smaller while it goes on learning; the model itself is left as it is.
+    """Make a trained model smaller while it goes on learning; the model itself is left as it is.
 
     Args:
-        model: trained Keras 3 model: images (B, H, W, C), values 0..255 -> probabilities (B, K).
+        model: trained Keras 3 model: images (B, H, W, C), values 0..255 -> what the task's OUTPUTS says.
         source: the data it was trained on; needs a split "train", and "val" to choose the best epoch by.
         task: name of the task.
         seed: seed of the order and of the augmentation.
@@ -67,34 +67,33 @@ def compress(
     """
     from tfmap import augment as augmentation
     from tfmap import tasks
-    from tfmap.compress import flow
+    from tfmap.compress import flow, lessons
     from tfmap.compress.finetune import FineTuning
     from tfmap.compress.recipe import parse
-    from tfmap.errors import InputError
     from tfmap.train import settings
     from tfmap.train.feed import Feed
 
     steps = parse(recipe)
-    if tasks.target(tasks.get(task)) != "label":
-        raise InputError(
-            f"compress: its trainings know classification alone, received task {task}. Rounding afterwards needs none: "
-            "python -m tfmap.export RUN export.format=int8"
-        )
     settings.check_fits(model, source, task)
+    module, classes = tasks.get(task), len(source.classes)
+    lesson = lessons.of(module, model, classes)
+    start = lesson.network if lesson else model
     how = FineTuning(
         epochs=epochs,
         learning_rate=learning_rate,
-        teacher=model,
+        teacher=start,
         teacher_weight=teacher_weight,
         batchnorm=batchnorm,
-        policy=augmentation.build(augment, classes=model.output_shape[-1]) if augment else None,
+        policy=augmentation.build(augment, classes=classes) if augment else None,
         multi_label=source.multi_label,
+        lesson=lesson,
         seed=seed,
         verbose=verbose,
         watch=watch,
     )
-    feed = Feed(model, source, tasks.get(task), options=pipeline or {}, seed=seed)
-    return flow.run(model, feed, steps, how)
+    feed = Feed(model, source, module, options=pipeline or {}, seed=seed)
+    small = flow.run(start, feed, steps, how)
+    return lesson.finished(small) if lesson else small
 
 
 def command(config: dict[str, Any], run: Run) -> None:

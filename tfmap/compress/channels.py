@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from tfmap.compress.callbacks import check_finite
 from tfmap.compress.channels_groups import Groups, groups
 from tfmap.compress.channels_rebuild import flattened, shrunk
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
+from tfmap.compress.lessons import Lesson
 from tfmap.errors import InputError
 
 Score = Literal["taylor", "l1", "batchnorm"]
@@ -51,9 +52,8 @@ def channels(
     Source: Molchanov et al., 2019, and Liu et al., 2017, for the scores; Fang et al., 2023, for what belongs together.
     """
     how = how or FineTuning()
-    small = without_channels(
-        model, feed, macs=macs, score=score, multiple=multiple, keep=keep, multi_label=how.multi_label
-    )
+    cost = {"multi_label": how.multi_label, "lesson": how.lesson}
+    small = without_channels(model, feed, macs=macs, score=score, multiple=multiple, keep=keep, **cost)
     legacy = bridge.to_tf_keras(small)
     fine_tune(legacy, feed, how, step="channels")
     return bridge.brought_home(legacy, small)
@@ -68,6 +68,7 @@ def without_channels(
     multiple: int = 8,
     keep: Sequence[str] = (),
     multi_label: bool = False,
+    lesson: Lesson | None = None,
 ) -> keras.Model:
     """The smaller model, not yet fine-tuned. It needs no bridge, so the model may have any layers.
 
@@ -79,6 +80,7 @@ def without_channels(
         multiple: as in `channels`.
         keep: as in `channels`.
         multi_label: whether the outputs are independent classes.
+        lesson: what is learnt by a model that is no classifier.
     """
     _check(macs, score, multiple)
     flat = flattened(model)
@@ -86,17 +88,17 @@ def without_channels(
     found = groups(flat, keep)
     if not np.any(found.family >= 0):
         raise InputError(f"compress: channels finds none in model {model.name!r} that may go: nothing to take out.")
-    worth = _worth(flat, found, feed, score, multi_label)
+    worth = _worth(flat, found, feed, score, {"multi_label": multi_label, "lesson": lesson})
     cost = channels_choice.Cost(flat, found)
     return shrunk(flat, found, channels_choice.choose(found, cost, worth, macs=macs, multiple=multiple))
 
 
-def _worth(flat: keras.Model, found: Groups, feed: Feed | None, score: str, multi_label: bool) -> np.ndarray:
+def _worth(flat: keras.Model, found: Groups, feed: Feed | None, score: str, told: dict[str, Any]) -> np.ndarray:
     if score != "taylor":
         return getattr(channels_scores, score)(flat, found)
     if feed is None:
         raise InputError("compress: channels(score='taylor') looks at pictures; give it a feed, or take score='l1'.")
-    return channels_scores.taylor(flat, found, feed, multi_label=multi_label)
+    return channels_scores.taylor(flat, found, feed, **told)
 
 
 def _check(macs: float, score: str, multiple: int) -> None:

@@ -13,7 +13,8 @@ from tfmap.compress.bridge_copies import in_float32
 from tfmap.compress.channels_choice import Cost
 from tfmap.compress.channels_groups import Groups
 from tfmap.compress.channels_notes import MAKES, READS, Axis
-from tfmap.compress.finetune import Feed
+from tfmap.compress.finetune import Feed, example_of
+from tfmap.compress.lessons import Lesson
 from tfmap.errors import InputError
 
 # Pictures, and how many share one gradient: of a trained model the gradients cancel out over many pictures.
@@ -65,7 +66,9 @@ def batchnorm(model: keras.Model, groups: Groups) -> np.ndarray:
     return worth
 
 
-def taylor(model: keras.Model, groups: Groups, feed: Feed, *, multi_label: bool = False) -> np.ndarray:
+def taylor(
+    model: keras.Model, groups: Groups, feed: Feed, *, multi_label: bool = False, lesson: Lesson | None = None
+) -> np.ndarray:
     """How much the loss would change without a group, to first order, per multiply-add that it costs.
 
     Removing a group is setting to zero what kernels read of it, so the change is the sum of weight times gradient over
@@ -73,10 +76,12 @@ def taylor(model: keras.Model, groups: Groups, feed: Feed, *, multi_label: bool 
     float16 gradient, whose loss nobody has scaled, would be rounded to zero.
 
     Args:
-        model: a flat functional classifier of any precision: images, 0..255 -> probabilities (B, K).
+        model: a flat functional model of any precision: images, 0..255 -> probabilities (B, K), or the outputs of the
+            lesson's network.
         groups: its groups.
         feed: batches; pictures of weight 0 are not looked at.
         multi_label: sigmoid outputs rather than softmax.
+        lesson: what is learnt by a model that is no classifier.
 
     Returns:
         float (G,).
@@ -87,10 +92,12 @@ def taylor(model: keras.Model, groups: Groups, feed: Feed, *, multi_label: bool 
     Source: Molchanov et al., Importance Estimation for Neural Network Pruning, 2019, section 3.
     """
     axes = [axis for axis in groups.axes if axis.role == READS]
-    change = _change(in_float32(model), axes, len(groups.family), multi_label)
+    loss = lesson.loss if lesson else _entropy(multi_label)
+    example = lesson.example if lesson else example_of(model.output_shape[-1])
+    change = _change(in_float32(model), axes, len(groups.family), loss)
     pictures = feed.train(0, 0, 1).unbatch().filter(lambda picture: picture["weight"] > 0)
     batches = pictures.batch(_TOGETHER).take(_PICTURES // _TOGETHER)
-    changes = np.array([change(batch["image"], batch["label"]) for batch in batches])
+    changes = np.array([change(*example(batch)[:2]) for batch in batches])
     _check_numbers(changes, model.name)
     return np.mean(np.square(changes), axis=0) / np.maximum(Cost(model, groups).saved(), 1.0)
 
@@ -106,18 +113,21 @@ def _check_numbers(changes: np.ndarray, name: str) -> None:
         )
 
 
-def _change(model: keras.Model, axes: list[Axis], number: int, multi_label: bool) -> Callable[[Any, Any], np.ndarray]:
-    """(images, labels) -> (G,): the first-order change of the loss without each group."""
+def _entropy(multi_label: bool) -> Callable[[Any, Any], Any]:
+    return keras.losses.binary_crossentropy if multi_label else keras.losses.categorical_crossentropy
+
+
+def _change(
+    model: keras.Model, axes: list[Axis], number: int, cost: Callable[[Any, Any], Any]
+) -> Callable[[Any, Any], np.ndarray]:
+    """(images, targets) -> (G,): the first-order change of the loss without each group."""
     kernels = [_variable(model, axis).value for axis in axes]
-    classes = model.output_shape[-1]
-    losses = keras.losses.binary_crossentropy if multi_label else keras.losses.categorical_crossentropy
 
     @tf.function(autograph=False)
-    def change(image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        targets = tf.one_hot(label, classes) if label.shape.rank == 1 else tf.cast(label, tf.float32)
+    def change(image: tf.Tensor, targets: Any) -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(kernels)
-            loss = tf.reduce_mean(losses(targets, model(tf.cast(image, tf.float32), training=False)))
+            loss = tf.reduce_mean(cost(targets, model(image, training=False)))
         parts = []
         for kernel, gradient, axis in zip(kernels, tape.gradient(loss, kernels), axes, strict=True):
             others = [i for i in range(kernel.shape.rank) if i != axis.axis]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
 from keras import ops
 
-from tfmap.compress import students
+from tfmap.compress import bridge, students
 from tfmap.compress.bridge_copies import clone_of, in_float32
-from tfmap.compress.finetune import Feed, FineTuning
+from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.errors import InputError, did_you_mean
+
+TEMPERATURE = 4.0
 
 
 def distill(
@@ -19,7 +22,7 @@ def distill(
     feed: Feed,
     *,
     teacher: keras.Model | None = None,
-    temperature: float = 4.0,
+    temperature: float = TEMPERATURE,
     label_weight: float = 0.5,
     features: Mapping[str, str] | None = None,
     feature_weight: float = 10.0,
@@ -30,7 +33,8 @@ def distill(
     Both are trained in float32, whatever their precision: Keras' Distiller wants them alike.
 
     Args:
-        model: the student, a Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
+        model: the student, a Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K); or the
+            network of how.lesson, which learns its teacher's outputs beside the lesson.
         feed: batches; a picture of weight 0 counts for nothing.
         teacher: a Keras 3 classifier of the same inputs and classes; none given takes that of `how`, in a recipe the
             uncompressed model.
@@ -54,6 +58,11 @@ def distill(
     how = how or FineTuning()
     teacher = teacher if teacher is not None else how.teacher
     _check(model, teacher, temperature, label_weight)
+    if how.lesson is not None:
+        _check_plain(temperature, features)
+        legacy = bridge.to_tf_keras(model)
+        fine_tune(legacy, feed, replace(how, teacher=teacher, teacher_weight=1 - label_weight), step="distill")
+        return bridge.brought_home(legacy, model)
     losses: list[Any] = [SoftLabels(temperature, multi_label=how.multi_label)]
     for ours, theirs in (features or {}).items():
         _check_maps(_map_shape(model, ours, "student"), _map_shape(teacher, theirs, "teacher"))
@@ -170,6 +179,14 @@ def _check(model: keras.Model, teacher: keras.Model | None, temperature: float, 
         raise InputError(f"compress: distill takes a temperature of at least 1, received {temperature!r}.")
     if not 0 <= label_weight <= 1:
         raise InputError(f"compress: distill takes label_weight in [0, 1], received {label_weight!r}.")
+
+
+def _check_plain(temperature: float, features: Mapping[str, str] | None) -> None:
+    if temperature != TEMPERATURE or features:
+        raise InputError(
+            "compress: distill takes temperature and features for classifiers; boxes and masks learn their teacher's "
+            f"outputs as they are, received temperature={temperature!r} and features={features!r}. Leave them out."
+        )
 
 
 def _map_shape(model: keras.Model, name: str, who: str) -> tuple:

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfmap.compress.callbacks import Best, CarefulAdam, Progress, StopIfNotFinite
+from tfmap.compress.lessons import Lesson, teach
 from tfmap.errors import InputError
 
 MOMENTUM = 0.9  # of the statistics of norms
@@ -41,6 +42,7 @@ class FineTuning:
         policy: augmentation (batch, seed) -> batch.
         batchnorm: "live" lets norms follow the batches; "frozen" leaves them as they came.
         multi_label: independent classes (sigmoid) rather than exclusive ones (softmax).
+        lesson: what a network learns that is no classifier.
         seed: of the augmentation.
         verbose: print a line an epoch.
         watch: called with (step, epoch from 1, numbers) after every epoch; epoch 0 is the model as it came.
@@ -53,6 +55,7 @@ class FineTuning:
     policy: Policy | None = None
     batchnorm: str = "live"
     multi_label: bool = False
+    lesson: Lesson | None = None
     seed: int = 0
     verbose: bool = True
     watch: Callable[[str, int, dict[str, float]], None] | None = None
@@ -79,11 +82,12 @@ def fine_tune(
 ) -> None:
     """Train in place and leave the weights of the best epoch in the model.
 
-    Best is the highest validation accuracy (lowest validation loss for several labels a picture); without validation
-    data it is the last epoch.
+    Best is the highest validation accuracy (lowest validation loss for several labels a picture, and for what is no
+    classifier); without validation data it is the last epoch.
 
     Args:
-        model: tf_keras model of float32 images (B, H, W, C), values 0..255 -> probabilities (B, K).
+        model: tf_keras model of float32 images (B, H, W, C), values 0..255 -> probabilities (B, K), or the outputs of
+            the lesson's network.
         feed: batches.
         how: settings.
         callbacks: of tfmot.
@@ -95,16 +99,17 @@ def fine_tune(
         InputError: the loss is no number any more; the text names the layer where the numbers end.
     """
     (_freeze_norms if how.batchnorm == "frozen" else _quicken_norms)(model)
-    _compile(model, how, steps=feed.steps * how.epochs)
-    best = Best(keep_from, "val_loss" if how.multi_label else "val_accuracy")
+    callbacks = [*_compile(model, how, steps=feed.steps * how.epochs), *callbacks]
+    best = Best(keep_from, "val_loss" if how.multi_label or how.lesson else "val_accuracy")
     told = Progress(step, how.epochs, how.verbose, how.watch)
+    example = how.lesson.example if how.lesson else example_of(model.output_shape[-1])
     validation = feed.val()
     if validation is not None:
-        validation = validation.map(example_of(model.output_shape[-1]))
+        validation = validation.map(example)
         if keep_from < 0:
             _score_start(model, validation, [*callbacks, best, told])
     model.fit(
-        examples(feed, how, classes=model.output_shape[-1]),
+        examples(feed, how, example),
         steps_per_epoch=feed.steps,
         epochs=how.epochs,
         validation_data=validation,
@@ -146,15 +151,20 @@ def _norms(model: tf_keras.Model) -> list[tf_keras.layers.BatchNormalization]:
     return [layer for layer in bare if isinstance(layer, tf_keras.layers.BatchNormalization)]
 
 
-def _compile(model: tf_keras.Model, how: FineTuning, *, steps: int) -> None:
+def _compile(model: tf_keras.Model, how: FineTuning, *, steps: int) -> list[tf_keras.callbacks.Callback]:
+    """Make it ready to learn; the callbacks that it needs for that."""
     warmup = max(1, steps // 10)
     rate = tf_keras.optimizers.schedules.CosineDecay(
         how.learning_rate / 100, max(1, steps - warmup), warmup_target=how.learning_rate, warmup_steps=warmup
     )
+    adam = CarefulAdam(rate, clipnorm=1.0)
+    if how.lesson is not None:
+        return [teach(model, how.lesson, adam, how.teacher_weight if how.teacher is not None else 0.0)]
     loss = tf_keras.losses.BinaryCrossentropy() if how.multi_label else tf_keras.losses.CategoricalCrossentropy()
     accuracy = tf_keras.metrics.BinaryAccuracy if how.multi_label else tf_keras.metrics.CategoricalAccuracy
-    model.compile(CarefulAdam(rate, clipnorm=1.0), loss, weighted_metrics=[accuracy(name="accuracy")])
+    model.compile(adam, loss, weighted_metrics=[accuracy(name="accuracy")])
     _make_variables(model)
+    return []
 
 
 def _make_variables(model: tf_keras.Model) -> None:
@@ -166,28 +176,31 @@ def _make_variables(model: tf_keras.Model) -> None:
     model.reset_metrics()
 
 
-def examples(feed: Feed, how: FineTuning, *, classes: int) -> tf.data.Dataset:
+def examples(feed: Feed, how: FineTuning, example: Callable[[dict], tuple]) -> tf.data.Dataset:
     """Training examples of all epochs, augmented, the teacher's opinion mixed into the labels.
 
     Cross-entropy is linear in its targets, so mixed targets are the mixed losses of plain distillation.
 
     Args:
         feed: batches.
-        how: says the epochs, the augmentation and the teacher.
-        classes: K.
+        how: says the epochs, the augmentation, the teacher and the lesson.
+        example: batch -> (image, targets, weight): see `example_of`.
 
     Returns:
-        (image float32 (B, H, W, C), targets float32 (B, K), weight float32 (B,)) a batch.
+        (image float32 (B, H, W, C), targets float32 (B, K), weight float32 (B,)) a batch; with a lesson the targets are
+            (what is there, the teacher's outputs).
     """
-    example = example_of(classes)
 
-    def prepare(number: tf.Tensor, batch: dict) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def prepare(number: tf.Tensor, batch: dict) -> tuple[tf.Tensor, Any, tf.Tensor]:
         if how.policy is not None:
             batch = how.policy(batch, tf.stack([how.seed, tf.cast(number, tf.int32)]))
         image, targets, weight = example(batch)
-        if how.teacher is not None and how.teacher_weight:
-            opinion = tf.cast(how.teacher(image, training=False), tf.float32)
-            targets = targets + how.teacher_weight * (opinion - targets)
+        asked = how.teacher is not None and how.teacher_weight
+        opinion = how.teacher(image, training=False) if asked else ()
+        if how.lesson is not None:
+            return image, (targets, opinion), weight
+        if asked:
+            targets = targets + how.teacher_weight * (tf.cast(opinion, tf.float32) - targets)
         return image, targets, weight
 
     return feed.train(0, 0, how.epochs).enumerate().map(prepare, num_parallel_calls=2).prefetch(2)

@@ -26,6 +26,7 @@ from tfmap.compress.legacy import tfmot
 from tfmap.compress.ties import Hold
 from tfmap.compress.walk import bare
 from tfmap.converter import refusing
+from tfmap.errors import InputError
 
 L = tf_keras.layers
 _WAY_OUT = "Leave qat out of the recipe: export rounds without it."
@@ -51,6 +52,11 @@ def train(model: keras.Model, feed: Feed, *, how: FineTuning | None = None) -> Q
         efficient inference, 2018, section 4.2.
     """
     how = how or FineTuning()
+    if how.lesson is not None:
+        raise InputError(
+            "compress: qat trains classifiers alone. Boxes and masks are rounded afterwards, with the last kernels of "
+            "boxes in float: leave qat out, export.format=int8 does it."
+        )
     carriers = lonely_norms(bridge.to_tf_keras(model))
     legacy, ranges = quantized(bridge.to_tf_keras(model, carriers=carriers))
     _freeze_norms(legacy)

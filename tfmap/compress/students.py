@@ -82,7 +82,7 @@ def fit(distiller: Distiller, feed: Feed, how: FineTuning) -> None:
         watching.append(keras.callbacks.EarlyStopping(monitor, **best))
     with momentum(distiller.student, MOMENTUM):
         distiller.fit(
-            examples(feed, replace(how, teacher=None), classes=classes),
+            examples(feed, replace(how, teacher=None), example_of(classes)),
             steps_per_epoch=feed.steps,
             epochs=how.epochs,
             validation_data=validation,

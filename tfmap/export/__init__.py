@@ -109,6 +109,7 @@ def tflite(
     from tfmap import tasks
     from tfmap.export import confidence, detectors, findings, metadata, metadata_fields
     from tfmap.export.order import Order
+    from tfmap.tasks.detectors import tail
 
     _check(which, also, threshold_precision, val)
     translations = metadata.read_translations(label_files or {}, len(classes))
@@ -118,10 +119,10 @@ def tflite(
     else:
         metadata.check_labels(classes, tasks.class_count(tasks.get(task), model))  # before minutes of conversion
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
-        layer = detectors.boxes_of(model)
+        layer = tail.boxes_of(model)
         detectors.check(model, layer, task)
-        order = order if layer is None else order.in_floats()
-        converted, found = _made(detectors.cut(model), split, order, pictures, correct=bias_correction)
+        order = order if layer is None else order.in_floats(detectors.EXACT)
+        converted, found = _made(tail.cut(model), split, order, pictures, correct=bias_correction)
         converted = converted if layer is None else detectors.finished(converted, layer, len(classes))
     if calibrate and val is not None and len(val) and tasks.target(tasks.get(task)) == "label":
         shared = {"classes": classes, "task": task, "precision": threshold_precision}

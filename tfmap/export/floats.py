@@ -37,6 +37,26 @@ def chosen(keep: int | Sequence[str], rows: Sequence[Mapping[str, Any]]) -> tupl
     return tuple(dict.fromkeys(order))[:keep]
 
 
+def tail(file: bytes, output: str) -> tuple[str, ...]:
+    """The ops from the last kernels to an output, those with kernels too, by the names of the tensors that they give.
+
+    Args:
+        file: the float32 file.
+        output: its name in the file's signature.
+    """
+    outline = flatbuffer.outline(file)
+    makers = {id(tensor): op for op in outline.graph.ops for tensor in op.outputs}
+    name = outline.signatures[0].outputs[output]
+    waiting = [tensor for tensor in outline.graph.outputs if tensor.name == name]
+    found: dict[str, None] = {}
+    while waiting:
+        op = makers.get(id(waiting.pop()))
+        if op is not None:
+            found |= dict.fromkeys(tensor.name for tensor in op.outputs)
+            waiting += () if op.name in LAYERS else op.inputs
+    return tuple(found)
+
+
 def errors(file: bytes, reference: bytes, pictures: np.ndarray) -> list[dict[str, Any]]:
     """What rounding does to each layer with a kernel, the worst first.
 

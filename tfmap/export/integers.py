@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,20 +54,27 @@ def made(model: keras.Model, order: Order, typical: Typical, *, correct: bool) -
     """
     pictures, others = _pictures(model, typical)
     model = convert.functional(convert.single_precision(model))
-    small = correction.corrected(model, pictures, ROUNDING[order.format]) if correct else model
-    make = getattr(order.module, order.format)
-    file, kept, found = make(small, pictures, **order.options), (), {}
-    if order.keep_float or len(others):
-        reference = _reference(model, order)
+    reference = _reference(model, order) if order.keep_float or order.exact or len(others) else b""
+    kept, found = floats.tail(reference, order.exact) if order.exact else (), {}
+    file, kept = _rounded(model, pictures, order, kept, correct)
     if order.keep_float:
         found["layers"] = floats.errors(file, reference, pictures)
-        kept = floats.chosen(order.keep_float, found["layers"])
-        if correct:  # what is not rounded needs no correction
-            names = set().union(*map(floats.words, kept))
-            small = correction.corrected(model, pictures, ROUNDING[order.format], floats=names)
-        file = make(small, pictures, **order.options, keep=kept)
+        kept = tuple(dict.fromkeys((*kept, *floats.chosen(order.keep_float, found["layers"]))))
+        file, kept = _rounded(model, pictures, order, kept, correct)
     coverage = ranges.coverage(file, reference, others) if len(others) else None
     return file, {"calibrated_on": len(pictures), "kept_float": list(kept), "coverage": coverage, **found}
+
+
+def _rounded(
+    model: keras.Model, pictures: np.ndarray, order: Order, kept: Sequence[str], correct: bool
+) -> tuple[bytes, tuple[str, ...]]:
+    """The integer file, and which of its tensors are float: a bias that was corrected changes their names."""
+    names = set().union(*map(floats.words, kept))  # what is not rounded needs no correction
+    small = correction.corrected(model, pictures, ROUNDING[order.format], floats=names) if correct else model
+    if order.exact:
+        kept = tuple(dict.fromkeys((*kept, *floats.tail(_reference(small, order), order.exact))))
+    make = getattr(order.module, order.format)
+    return make(small, pictures, **order.options, **({"keep": kept} if kept else {})), tuple(kept)
 
 
 def _reference(model: keras.Model, order: Order) -> bytes:

@@ -38,6 +38,7 @@ class Order:
         output_type: the same, or "auto".
         batch_size: pictures per call; 0 or "dynamic" leaves it to the caller.
         keep_float: how many layers of an int8 file stay in float, or which.
+        exact: an output that is computed in float from the last kernels on, by its name; none if empty.
 
     Raises:
         InputError: a combination that no engine makes.
@@ -49,6 +50,7 @@ class Order:
     output_type: str = "auto"
     batch_size: int | str = 1
     keep_float: int | Sequence[str] = 0
+    exact: str = ""
 
     def __post_init__(self) -> None:
         if self.engine not in ("auto", *ENGINES[self.format]):
@@ -88,8 +90,11 @@ class Order:
                 "Use format='int8'."
             )
 
-    def in_floats(self) -> Order:
+    def in_floats(self, exact: str) -> Order:
         """The same for a model that has an op behind it which takes float32 of one picture.
+
+        Args:
+            exact: the output for which 256 levels are too few.
 
         Raises:
             InputError: another output or an open batch was asked for.
@@ -99,7 +104,7 @@ class Order:
                 f"export: a detector's file takes one picture and gives float32, received batch_size="
                 f"{self.batch_size} and output_type={self.output_type}. Leave them out."
             )
-        return replace(self, output_type="float32")
+        return replace(self, output_type="float32", exact=exact if self.format in INTEGER_ENDS else "")
 
     @property
     def made_by(self) -> str:

@@ -17,6 +17,10 @@ and five that answers are looked at with:
     drawn     a picture and an answer -> the answer drawn over it
     alike     two models' answers -> how much of each picture they decide alike
 
+Those without labels, whose teacher's opinion cannot be mixed into the targets, have one more:
+
+    imitation a teacher's outputs and a pupil's -> how far they are apart
+
 `decode` and `score` do not know the model, so the exported file is scored by the functions that scored Keras. OUTPUTS
 says what comes out of `build`'s model: a shape, or names with shapes; B pictures, A places, K classes.
 """

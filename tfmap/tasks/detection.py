@@ -19,6 +19,7 @@ from tfmap.pipeline.fit import stretch
 from tfmap.sheets import Picture
 from tfmap.source import Boxes
 from tfmap.tasks import assembly
+from tfmap.tasks.detectors import losses as terms
 from tfmap.tasks.detectors.found import LISTED, finished, listed, moved
 from tfmap.tasks.detectors.metric import AveragePrecision
 
@@ -146,6 +147,11 @@ def losses(
     module = importlib.import_module(f"tfmap.tasks.detectors.{named['boxes']}")
     own = {} if box_weight is None else {"box_weight": box_weight}
     return module.loss(model, gamma=gamma if kind == "focal" else 0.0, **own)
+
+
+def imitation(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Any:
+    """How far a model's outputs are from a teacher's, float32 (B,); see `detectors.losses.imitation`."""
+    return terms.imitation(theirs, ours)
 
 
 def metrics(*, classes: int) -> list[keras.metrics.Metric]:

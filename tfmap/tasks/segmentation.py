@@ -136,6 +136,11 @@ def losses(
     return loss
 
 
+def imitation(theirs: Any, ours: Any) -> Any:
+    """How far a model's probabilities are from a teacher's, float32 (B,); see `segmenters.losses.imitation`."""
+    return terms.imitation(theirs, ours)
+
+
 def metrics(*, classes: int) -> list[keras.metrics.Metric]:
     """What the progress bar shows; the first one, as val_<name>, is what the best checkpoint is chosen by.
 

@@ -54,6 +54,27 @@ def one_stage(
     return loss
 
 
+def imitation(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor], *, box_weight: float = 7.5) -> Tensor:
+    """How far a detector of one stage is from another one of the same places: each place learns what the other says.
+
+    Args:
+        theirs: "boxes" (B, A, 4), yxyx in pixels, and "scores" (B, A, K), 0..1: a teacher's outputs.
+        ours: the same of the detector that learns.
+        box_weight: of the boxes, each in proportion to its teacher's score, beside the scores.
+
+    Returns:
+        float32 (B,).
+
+    Source: Hinton et al., Distilling the Knowledge in a Neural Network, 2015, for soft scores; boxes are regressed to
+        the teacher's where it is sure, as in Chen et al., Learning Efficient Object Detection Models with Knowledge
+        Distillation, 2017, section 3.3.
+    """
+    sure = ops.max(theirs["scores"], axis=-1)
+    what = ops.sum(cross_entropy(theirs["scores"], ours["scores"]), axis=(1, 2))
+    where = box_weight * sure * (1.0 - geometry.ciou(ours["boxes"], theirs["boxes"]))
+    return (what + ops.sum(where, axis=-1)) / ops.maximum(ops.sum(sure, axis=-1), 1.0)
+
+
 def matched(
     anchors: Tensor,
     *,

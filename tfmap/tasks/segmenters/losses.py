@@ -46,6 +46,19 @@ def cross_entropy(
     return ops.sum(ops.sum(terms, axis=-1) * counts, axis=1) / ops.maximum(ops.sum(counts, axis=1), 1.0)
 
 
+def imitation(theirs: Tensor, ours: Tensor) -> Tensor:
+    """How far a segmenter is from another one: mean cross-entropy over the pixels, float32 (B,).
+
+    Args:
+        theirs: a teacher's probabilities float32 (B, H, W, K).
+        ours: those of the segmenter that learns, of the same shape.
+
+    Source: Liu et al., Structured Knowledge Distillation for Semantic Segmentation, 2019, section 3.1, pixel by pixel.
+    """
+    said = ops.clip(ops.cast(ours, "float32"), EPSILON, 1.0)
+    return ops.mean(-ops.sum(theirs * ops.log(said), axis=-1), axis=(1, 2))
+
+
 def dice(truths: Tensor, counts: Tensor, said: Tensor) -> Tensor:
     """One less the mean overlap of what is said and what is there, over the classes that are there, float32 (B,).
 

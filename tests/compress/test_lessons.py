@@ -1,0 +1,163 @@
+"""Networks of boxes and masks made smaller: what they learn again is their task's loss and their teacher's answers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import tfmap
+from tests.tasks.detectors.test_tfmap_det import body
+from tfmap import tasks
+from tfmap.average_precision import Found
+from tfmap.compress import compress, judge, lessons
+from tfmap.compress.prune import sparsities
+from tfmap.errors import InputError
+from tfmap.models.levels import marked
+from tfmap.source import Source
+from tfmap.tasks.detectors import ssd, tfmap_det, yolo
+from tfmap.tasks.segmenters import segnet, tfmap_seg
+from tfmap.train.feed import Feed
+
+CASES = {
+    "tfmap_det": ("detection", partial(tfmap_det.head, depth=1)),
+    "yolo": ("detection", partial(yolo.head, depth=1)),
+    "ssd": ("detection", ssd.head),
+    "tfmap_seg": ("segmentation", tfmap_seg.head),
+    "segnet": ("segmentation", segnet.head),
+}
+SAMPLES = {"detection": "sample:cells", "segmentation": "sample:membrane"}
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """Eight pictures of each sample, the same to learn from and to be judged on."""
+    found = {}
+    for task, name in SAMPLES.items():
+        whole = tfmap.load(name, seed=0)
+        few = whole.split("train").take(np.arange(8))
+        found[task] = Source(name, whole.classes, {"train": few, "val": few}, target=whole.target)
+    return found
+
+
+FAST = ("tfmap_det", "tfmap_seg")
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in CASES]
+)
+def case(request, sources):
+    """A task's name, its data, and a network of it that has learned nothing."""
+    task, head = CASES[request.param]
+    keras.utils.set_random_seed(0)
+    return task, sources[task], head(marked(body()), len(sources[task].classes), width=16)
+
+
+def fed(net, source, task):
+    return Feed(net, source, tasks.get(task), options={"batch_size": 4}, seed=0)
+
+
+def losses(net, source, task):
+    """The task's own loss of each picture of a batch, and what a lesson makes of the same."""
+    module = tasks.get(task)
+    batch = next(iter(fed(net, source, task).val()))
+    image, targets, _ = lessons.of(module, net, len(source.classes)).example(batch)
+    lesson = lessons.of(module, net, len(source.classes))
+    theirs = lesson.loss(targets, lesson.network(image))
+    whole = module.losses(**tasks.accepted(module.losses, model=net))
+    seen = net(image)
+    if getattr(whole, "reads", ()):
+        seen = {**seen, **{name: lesson.network(image)[name] for name in whole.reads}}
+    return np.asarray(whole(targets, seen)), np.asarray(theirs)
+
+
+def test_the_loss_is_that_of_training(case):
+    task, source, net = case
+    np.testing.assert_allclose(*losses(net, source, task), rtol=1e-5)
+
+
+def test_a_pupil_is_nearest_to_its_teacher_when_it_says_the_same(case):
+    task, source, net = case
+    lesson = lessons.of(tasks.get(task), net, len(source.classes))
+    other = lessons.of(tasks.get(task), keras.models.clone_model(net), len(source.classes))
+    image, targets, _ = lesson.example(next(iter(fed(net, source, task).val())))
+    mine, other = lesson.network(image), other.network(image)
+    same, apart = (np.asarray(lesson.imitation(mine, said)) for said in (mine, other))
+    assert same.shape == (4,)
+    assert (same < apart).all()
+    half = lesson.cost(targets, other, mine, 0.5)
+    np.testing.assert_allclose(half, (lesson.loss(targets, other) + apart) / 2, rtol=1e-5)
+    np.testing.assert_array_equal(lesson.cost(targets, other), lesson.loss(targets, other))
+
+
+def test_it_is_pruned_and_learns(case):
+    task, source, net = case
+    told = []
+    options = {"task": task, "pipeline": {"batch_size": 4}, "verbose": False, "watch": lambda *row: told.append(row)}
+    small = compress(
+        net, source, recipe="prune(0.5, 'constant')", epochs=3, learning_rate=3e-3, augment="flip", **options
+    )
+    assert {name: tuple(one.shape) for name, one in _named(small.output)} == {
+        name: tuple(one.shape) for name, one in _named(net.output)
+    }
+    assert max(sparsities(small).values()) == pytest.approx(0.5, abs=0.05)
+    first, last = (row[2]["loss"] for row in (told[0], told[-1]))
+    assert last < first
+    assert np.isfinite(losses(small, source, task)[0]).all()
+
+
+def _named(output):
+    return output.items() if isinstance(output, dict) else [("", output)]
+
+
+@pytest.mark.slow
+def test_channels_go_and_the_teacher_helps(case):
+    task, source, net = case
+    options = {"task": task, "pipeline": {"batch_size": 4}, "verbose": False, "epochs": 1}
+    small = compress(net, source, recipe="channels(0.6, multiple=4)|distill", **options)
+    assert small.count_params() < net.count_params()
+    assert np.isfinite(losses(small, source, task)[0]).all()
+
+
+def test_judged_in_pixels_of_the_input(case, monkeypatch):
+    """A network that said what is there would have all points."""
+    task, source, net = case
+    module = tasks.get(task)
+    answers = iter(
+        [
+            {key: batch[key] for key in ("boxes", "classes", "mask") if key in batch}
+            for batch in fed(net, source, task).val()
+        ]
+    )
+    monkeypatch.setattr(module, "decode", _true)
+    monkeypatch.setattr(net, "predict_on_batch", lambda images: next(answers))
+    found = judge.scores(net, fed(net, source, task), module, source.classes)
+    assert found == pytest.approx({tasks.headline(found): 1.0})
+
+
+def _true(batch):
+    if "mask" in batch:
+        return [mask.astype(np.uint8) for mask in batch["mask"]]
+    there = [kinds >= 0 for kinds in batch["classes"]]
+    return [
+        Found(boxes[here], np.ones(here.sum(), np.float32), kinds[here].astype(np.int32))
+        for boxes, kinds, here in zip(batch["boxes"], batch["classes"], there, strict=True)
+    ]
+
+
+def test_what_boxes_and_masks_do_not_learn_is_told(sources):
+    net = tfmap_seg.head(marked(body()), 2, width=8)
+    options = {"task": "segmentation", "pipeline": {"batch_size": 4}, "verbose": False, "epochs": 1}
+    with pytest.raises(InputError, match="compress: qat trains classifiers alone. Boxes and masks are rounded"):
+        compress(net, sources["segmentation"], recipe="qat", **options)
+    with pytest.raises(InputError, match=r"distill takes temperature and features for classifiers.*temperature=2.0"):
+        compress(net, sources["segmentation"], recipe="distill(2.0)", **options)
+
+
+def test_a_detector_of_two_stages_is_told(sources):
+    build = tasks.get("detection").build
+    net = build("faster_rcnn", "mobilenet_v1_025", classes=3, input_shape=(64, 96, 3), weights=None, width=8)
+    with pytest.raises(InputError, match=r"compress: .* has no layer of the class Boxes.*model.arch=tfmap_det, yolo"):
+        compress(net, sources["detection"], task="detection", recipe="prune(0.5)")
