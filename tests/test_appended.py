@@ -9,6 +9,7 @@ import pytest
 from tfmap import appended, flatbuffer
 from tfmap.errors import InputError
 from tfmap.export import convert
+from tfmap.litert import LiteModel
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,20 @@ def test_integers_are_told():
     file = convert.int8(model, np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8))
     with pytest.raises(InputError, match="the output 'codes' must be float32 for what follows it"):
         appended.append(file, op("codes"))
+
+
+def test_an_output_is_kept_in_bounds(file):
+    """By a real interpreter, under the name that it had, the other output untouched."""
+    picture = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    before, after = (
+        LiteModel(file).predict(picture),
+        LiteModel(appended.bounded(file, "codes", -1.0, 0.5)).predict(picture),
+    )
+    assert np.abs(before["codes"]).max() > 1
+    np.testing.assert_array_equal(after["codes"], np.clip(before["codes"], -1.0, 0.5))
+    np.testing.assert_array_equal(after["scores"], before["scores"])
+
+
+def test_only_an_output_can_be_kept_in_bounds(file):
+    with pytest.raises(InputError, match="export: the file has no output 'boxes'. Its outputs: codes, scores."):
+        appended.bounded(file, "boxes", 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""A custom op behind the outputs of a .tflite file, whatever engine and format it came from."""
+"""Ops behind the outputs of a .tflite file, whatever engine and format it came from."""
 
 from __future__ import annotations
 
@@ -53,13 +53,57 @@ def append(model: bytes, op: CustomOp) -> bytes:
     return flatbuffer.pack(parsed, len(model) + sum(one.nbytes for one in op.inputs if not isinstance(one, str)))
 
 
+def bounded(model: bytes, output: str, least: float, most: float) -> bytes:
+    """The file with an output kept between two numbers, under the same name.
+
+    Args:
+        model: bytes of a .tflite file with one signature.
+        output: its name in the signature, float32.
+        least: what is below becomes this.
+        most: what is above becomes this.
+
+    Raises:
+        InputError: an output that is not there, or is not float32.
+    """
+    parsed = flatbuffer.parse(model)
+    graph, signature = parsed.subgraphs[0], parsed.signatureDefs[0]
+    first = place = _place(parsed, graph, {_text(one.name): one.tensorIndex for one in signature.outputs}, output)
+    for name, bound in (("MAXIMUM", least), ("MINIMUM", most)):
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        code.version = 1
+        parsed.operatorCodes.append(code)
+        limit = _constant(parsed, graph, np.float32([bound]), f"{output}_{name.lower()}_of")
+        result = _tensor(graph, f"{output}_{name.lower()}", graph.tensors[place].shape)
+        graph.operators.append(_builtin(len(parsed.operatorCodes) - 1, [place, limit], [result]))
+        place = result
+    graph.tensors[first].name, graph.tensors[place].name = f"{output}_unbounded", graph.tensors[first].name
+    graph.outputs = np.array([place if one == first else one for one in graph.outputs], np.int32)
+    for one in signature.outputs:
+        one.tensorIndex = place if one.tensorIndex == first else one.tensorIndex
+    return flatbuffer.pack(parsed, len(model))
+
+
+def _builtin(code: int, inputs: list[int], outputs: list[int]) -> Any:
+    made = schema.OperatorT()
+    made.opcodeIndex, made.inputs, made.outputs = code, np.array(inputs, np.int32), np.array(outputs, np.int32)
+    made.builtinOptionsType = schema.BuiltinOptions.MaximumMinimumOptions
+    made.builtinOptions = schema.MaximumMinimumOptionsT()
+    return made
+
+
+def _constant(parsed: Any, graph: Any, values: np.ndarray, name: str) -> int:
+    """Number of a new tensor that holds float32 values."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
+    parsed.buffers.append(buffer)
+    return _tensor(graph, name, values.shape, buffer=len(parsed.buffers) - 1)
+
+
 def _place(parsed: Any, graph: Any, places: Mapping[str, int], one: str | np.ndarray) -> int:
     """Number of the tensor that an input is."""
     if not isinstance(one, str):
-        constant = schema.BufferT()
-        constant.data = np.frombuffer(np.ascontiguousarray(one, np.float32).tobytes(), np.uint8)
-        parsed.buffers.append(constant)
-        return _tensor(graph, "anchors", one.shape, buffer=len(parsed.buffers) - 1)
+        return _constant(parsed, graph, one, "anchors")
     if one not in places:
         raise InputError(f"export: the file has no output {one!r}. Its outputs: {', '.join(places)}.")
     if graph.tensors[places[one]].type != _FLOAT32:

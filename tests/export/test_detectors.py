@@ -31,7 +31,16 @@ def test_the_codes_alone_are_computed_in_float(made):
     assert all("codes_P" in name for name in kernels)
     assert set(kernels) < set(found["kept_float"])
     assert {op.name for op in graph.float_ops()} == {
-        *("DEQUANTIZE", "CONV_2D", "RESHAPE", "CONCATENATION", "TANH", "TFLite_Detection_PostProcess")
+        *(
+            "DEQUANTIZE",
+            "CONV_2D",
+            "RESHAPE",
+            "CONCATENATION",
+            "TANH",
+            "TFLite_Detection_PostProcess",
+            "MAXIMUM",
+            "MINIMUM",
+        )
     }
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import sys
 
+import keras
+import numpy as np
 import pytest
 
-from tfmap import verify
+import tfmap
+from tests.tasks.detectors.test_tfmap_det import body
+from tfmap import export, verify
+from tfmap.average_precision import Found
 from tfmap.errors import InputError
-from tfmap.export import convert, metadata
+from tfmap.export import convert, metadata, representative
+from tfmap.models.levels import marked
+from tfmap.tasks.detectors import tfmap_det
+from tfmap.tasks.segmenters import tfmap_seg
 from tfmap.verify import clients
+
+KINDS = ("a", "b", "c")
 
 
 def needs_mediapipe():
@@ -53,6 +63,98 @@ def test_verify_asks_it_where_it_is_told_to(classifier, lite_files, trash_split,
     found = verify.verify(classifier, lite_files["int8"], trash_split, clients=True, **known)
     assert found["passed"]
     assert found["clients"]["difference"] <= clients.BOUND
+
+
+@pytest.fixture(scope="module")
+def boxes():
+    """A detector's float32 file, whose scores are spread over all of 0..1, and pictures for it."""
+    keras.utils.set_random_seed(0)
+    net = tfmap_det.head(marked(body()), 3, width=16, depth=1)
+    for layer in net.layers:
+        if layer.name.startswith(("logits_", "codes_")) and layer.weights:
+            layer.kernel.assign(layer.kernel * 40)
+    return export.tflite(net, classes=KINDS, task="detection", format="float32"), _crops(net)
+
+
+@pytest.fixture(scope="module")
+def masks():
+    """A segmenter's file, and pictures for it."""
+    keras.utils.set_random_seed(0)
+    net = tfmap_seg.head(marked(body()), 3, width=16)
+    return export.tflite(net, classes=KINDS, task="segmentation", format="float32"), _crops(net)
+
+
+def _crops(net):
+    source = tfmap.load("sample:cells").split("val").take(np.arange(4))
+    prepare = "segmentation" if len(net.outputs) == 1 else "detection"
+    return representative.pictures(source, shape=net.input_shape[1:], task=prepare)[0]
+
+
+def test_an_app_finds_our_boxes(boxes):
+    needs_mediapipe()
+    found = clients.check(*boxes, KINDS, "detection")
+    assert found["findings"] == []
+    assert found["difference"] <= clients.BOUND
+    assert found["overlap"] >= clients.OVERLAP
+
+
+def test_an_app_sees_our_masks(masks):
+    needs_mediapipe()
+    found = clients.check(*masks, KINDS, "segmentation")
+    assert found["findings"] == []
+    assert found["difference"] == 0
+    assert found["unit"] == "pixels"
+
+
+def test_boxes_of_other_labels_are_found(boxes):
+    needs_mediapipe()
+    found = clients.check(*boxes, ("x", *KINDS[1:]), "detection")
+    assert found["findings"] == ["MediaPipe Tasks names 'a', which are none of the classes."]
+
+
+PLACES = np.array([[0, 0, 8, 8], [4, 4, 20, 20]], "float32")
+A = Found(PLACES, np.array([0.9, 0.5], "float32"), np.array([0, 1], "int32"))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({}, ""),
+        ({"scores": A.scores - 0.01}, "gives other scores: they differ by up to 0.0100; the bound is 0.0001."),
+        ({"classes": A.classes[::-1]}, "gives other scores: they differ by up to 0.4000"),
+        (
+            {"boxes": A.boxes + np.float32([0, 0, 0, 1])},
+            "places boxes elsewhere: IoU with ours down to 0.889; least is 0.95.",
+        ),
+    ],
+)
+def test_what_is_other_than_ours_is_told(change, line):
+    found = clients._boxes([_row(A)], [A._replace(**change)], KINDS)
+    assert [one.removeprefix("MediaPipe Tasks ").startswith(line) for one in found["findings"]] == [True] * bool(line)
+
+
+def test_another_number_of_boxes_is_told():
+    found = clients._boxes([_row(A), []], [A, A], KINDS)
+    assert found["findings"] == ["MediaPipe Tasks finds another number of boxes in 1 of 2 pictures."]
+
+
+def test_other_pixels_are_told():
+    ours = np.zeros((1, 10, 10), "uint8")
+    found = clients._masks(np.eye(10, dtype="uint8")[None], list(ours), KINDS)
+    assert found["findings"] == [
+        "MediaPipe Tasks sees another class at up to 10.00% of a picture's pixels; the bound is 0.5%."
+    ]
+
+
+def _row(found):
+    return [(KINDS[kind], score, box) for box, score, kind in zip(*map(np.ndarray.tolist, found), strict=True)]
+
+
+def test_a_page_for_boxes_there_is_not(boxes):
+    source = tfmap.load("sample:cells").split("val")
+    net = tfmap_det.head(marked(body()), 3, width=16, depth=1)
+    with pytest.raises(InputError, match=r"no(ne| page).* for the task detection \(kits: classification\)"):
+        verify.verify(net, boxes[0], source, classes=KINDS, task="detection", browser=True)
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, classifier, lite_files, trash_split, trash_classes):

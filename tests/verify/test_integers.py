@@ -98,6 +98,20 @@ def test_the_op_that_gives_boxes_may_give_them_as_floats():
     assert integers.findings(chain(*ops, end=boxes)) == []
 
 
+def test_what_brings_its_boxes_into_form_may_too():
+    boxes, given = tensor("boxes", "float32", scale=()), tensor("given", "float32", scale=())
+    inner = tensor("inner")
+    ops = (
+        Op("CONV_2D", (tensor("in"),), (inner,)),
+        Op("TFLite_Detection_PostProcess", (inner,), (given,), True),
+        Op("MAXIMUM", (given,), (boxes,)),
+    )
+    assert integers.findings(Graph(ops, ops[0].inputs, (boxes,))) == []
+    other = Op("MAXIMUM", (inner,), (boxes,))
+    (line,) = integers.findings(Graph((ops[0], other), ops[0].inputs, (boxes,)))
+    assert line.endswith("computes in floating point at its border, in MAXIMUM.")
+
+
 def test_floats_between_the_border_and_the_integers_are_no_fault():
     """int16x8: bytes -> floats -> int16, and back."""
     byte, floats, inner = tensor("in", "uint8"), tensor("floats", "float32", scale=()), tensor("inner", "int16")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfmap import tasks
-from tfmap.appended import CustomOp, append
+from tfmap.appended import CustomOp, append, bounded
 from tfmap.errors import InputError
 from tfmap.tasks.detectors import heads
 from tfmap.tasks.detectors.found import LISTED, MOST, OVERLAP, THRESHOLD
@@ -32,8 +32,8 @@ def check(model: keras.Model, layer: heads.Boxes | None, task: str) -> None:
 def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
     """The file with boxes and suppression behind it: four outputs, as task libraries want them.
 
-    They are "boxes" float32 (1, 100, 4), yxyx in shares of the picture, "classes" (1, 100), "scores" (1, 100), falling,
-    and "count" (1,): how many of them there are.
+    They are "boxes" float32 (1, 100, 4), yxyx in shares of the picture, 0..1, "classes" (1, 100), "scores" (1, 100),
+    falling, and "count" (1,): how many of them there are.
 
     Args:
         file: of the model that `cut` made, outputs in float32, one picture a call.
@@ -54,7 +54,9 @@ def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
     shapes = ((1, MOST, 4), (1, MOST), (1, MOST), (1,))
     outputs = dict(zip(LISTED, shapes, strict=True))
     anchors = centred(layer.anchors, layer.size)
-    return append(file, CustomOp("TFLite_Detection_PostProcess", ["codes", "scores", anchors], outputs, options))
+    op = CustomOp("TFLite_Detection_PostProcess", ["codes", "scores", anchors], outputs, options)
+    # MediaPipe moves a box that begins outside of the picture into it, as large as it is.
+    return bounded(append(file, op), LISTED[0], 0.0, 1.0)
 
 
 def centred(anchors: np.ndarray, size: tuple[int, int]) -> np.ndarray:

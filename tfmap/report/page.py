@@ -14,6 +14,7 @@ from tfmap.report import artefacts, facts, pictures, plots, splits
 from tfmap.report.card import model_card
 from tfmap.runs import Run
 from tfmap.source import Source
+from tfmap.verify import show
 
 MOST_LINES = 30  # of one kind of finding, and of skipped files
 
@@ -24,6 +25,7 @@ def render(context: Mapping[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["size"] = artefacts.readable_size
+    environment.filters["difference"] = show.difference
     return environment.get_template("page.html").render(MOST=MOST_LINES, **context)
 
 

@@ -90,7 +90,7 @@ def verify(
     from tfmap.verify import answers, inside, integers, labels
 
     _check(split, budget, seconds, against)
-    asked = _asked(clients, browser)  # before minutes of work
+    asked = _asked(clients, browser, task)  # before minutes of work
     data, graph, lite = flatbuffer.load(file), *_opened(file)
     _check_outputs(lite, model, classes, task)
     ours = evaluate.predict(lite, split, task=task, progress=True)
@@ -109,7 +109,7 @@ def verify(
         **_outside(data, graph, reference, pictures, seconds),
         **inside.compare(data, mirror, pictures, keep_float=keep_float or ()),
     }
-    parts |= {name: module and module.check(data, pictures, classes) for name, module in asked.items()}
+    parts |= {name: module and module.check(data, pictures, classes, task) for name, module in asked.items()}
     findings = [
         *answers.findings(theirs, ours),
         *integers.ordered(graph, format),
@@ -186,11 +186,17 @@ def _outside(data: bytes, graph: Graph, reference: bytes, pictures: np.ndarray, 
     }
 
 
-def _asked(clients: bool, browser: bool) -> dict[str, Any]:
+def _asked(clients: bool, browser: bool, task: str) -> dict[str, Any]:
     """The modules that ask other programs, or None, once those are known to be there."""
+    from tfmap.export import handoff
     from tfmap.verify import browser as page
     from tfmap.verify import clients as apps
 
+    if browser and not handoff.knows(task):
+        raise InputError(
+            f"verify.browser runs the page of a hand-off kit, and there is none for the task {task} "
+            f"(kits: {', '.join(handoff.TASKS)}). Set verify.browser=false."
+        )
     modules = {"clients": apps if clients else None, "browser": page if browser else None}
     for module in filter(None, modules.values()):
         module.installed()

@@ -45,13 +45,14 @@ await fetch('/found', {method: 'POST', body: JSON.stringify(found)});
 """
 
 
-def check(data: bytes, pictures: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+def check(data: bytes, pictures: np.ndarray, classes: Sequence[str], task: str = "classification") -> dict[str, Any]:
     """Run pictures through the page that the hand-off kit of the file holds.
 
     Args:
         data: the file, labels and metadata inside.
         pictures: uint8 (N, H, W, C), of the model's own size.
         classes: the K class names.
+        task: whose file it is; one that the kit knows.
 
     Returns:
         dict: "client" (LiteRT.js with its version, and the browser); "pictures"; "difference" (of any score; None where

@@ -50,12 +50,14 @@ def ordered(graph: Graph, format: str | None) -> list[str]:
 def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     kept = {id(tensor) for op in graph.ops if _is_kept(op, keep_float) for tensor in (*op.inputs, *op.outputs)}
     kept |= _converting(graph)
+    kept |= {id(tensor) for op in graph.ops if id(op) in _behind(graph) for tensor in (*op.inputs, *op.outputs)}
     tensors = [tensor for tensor in graph.float_tensors() if id(tensor) not in kept]
     ids = {id(tensor) for tensor in tensors}
     ops = {op.name for op in graph.ops if any(id(tensor) in ids for tensor in (*op.inputs, *op.outputs))}
     found = [f"{len(tensors)} tensors inside the {graph.format} file are floating point, at {_names(ops)}."] * bool(ids)
     border = {id(tensor) for tensor in (*graph.inputs, *graph.outputs) if tensor.dtype in FLOATS}
-    touching = {op.name for op in graph.ops if any(id(tensor) in border for tensor in (*op.inputs, *op.outputs))}
+    ours = [op for op in graph.ops if id(op) not in _behind(graph)]
+    touching = {op.name for op in ours if any(id(tensor) in border for tensor in (*op.inputs, *op.outputs))}
     busy = touching - set(BORDER) - set(KNOWN)
     if busy:
         found.append(f"the {graph.format} file computes in floating point at its border, in {_names(busy)}.")
@@ -77,6 +79,16 @@ def _converting(graph: Graph) -> set[int]:
     for op in reversed(ops):
         outputs |= {id(op.inputs[0])} if id(op.outputs[0]) in outputs else set()
     return inputs | outputs
+
+
+def _behind(graph: Graph) -> set[int]:
+    """The ops that read what makes boxes of a detector's numbers: they only bring its answers into form."""
+    given, found = {id(tensor) for op in graph.ops if op.name in KNOWN for tensor in op.outputs}, set()
+    for op in graph.ops:
+        if any(id(tensor) in given for tensor in op.inputs):
+            found.add(id(op))
+            given |= {id(tensor) for tensor in op.outputs}
+    return found
 
 
 def _is_kept(op: Op, patterns: Sequence[str]) -> bool:

@@ -81,7 +81,15 @@ def _short(name: str) -> str:
 def _client(client: Mapping[str, Any] | None) -> list[str]:
     if not client or client["difference"] is None:
         return []
-    return [f"{client['client']}: the same answers, scores to {client['difference']:.6f}."]
+    return [f"{client['client']}: the same answers, {difference(client)}."]
+
+
+def difference(client: Mapping[str, Any]) -> str:
+    """How far a client's answers are from ours, in words."""
+    if client.get("unit") == "pixels":
+        return f"all but {client['difference']:.3%} of a picture's pixels"
+    places = f", boxes to an IoU of {client['overlap']:.3f}" if "overlap" in client else ""
+    return f"scores to {client['difference']:.6f}{places}"
 
 
 def _pair(before: float, after: float, form: str) -> tuple[str, str, str]:
