@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -12,125 +12,129 @@ from flatbuffers import flexbuffers
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 
-_FLOAT32 = schema.TensorType.FLOAT32
+_TYPES = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
+# op -> its table of options; one that is not here has none, or may do without
+_OPTIONS = {
+    "CAST": "CastOptions",
+    "GATHER": "GatherOptions",
+    "MAXIMUM": "MaximumMinimumOptions",
+    "MINIMUM": "MaximumMinimumOptions",
+    "PAD": "PadOptions",
+}
 
 
-class CustomOp(NamedTuple):
-    """An op that takes outputs of a file, and constants.
-
-    Attributes:
-        name: under which runtimes know it.
-        inputs: names of outputs by the file's signature, or float32 arrays.
-        outputs: name -> shape, all float32, in the op's order; they become the file's only outputs.
-        options: what it is told, numbers and truths by name.
-    """
-
-    name: str
-    inputs: Sequence[str | np.ndarray]
-    outputs: Mapping[str, tuple[int, ...]]
-    options: Mapping[str, int | float | bool]
-
-
-def append(model: bytes, op: CustomOp) -> bytes:
-    """The file with the op behind it.
-
-    Args:
-        model: bytes of a .tflite file with one signature; its outputs that the op takes must be float32.
-        op: what is to follow.
-
-    Raises:
-        InputError: an output that is not there, or is not float32.
-    """
-    parsed = flatbuffer.parse(model)
-    graph, signature = parsed.subgraphs[0], parsed.signatureDefs[0]
-    places = {_text(entry.name): entry.tensorIndex for entry in signature.outputs}
-    inputs = [_place(parsed, graph, places, one) for one in op.inputs]
-    outputs = [_tensor(graph, name, shape) for name, shape in op.outputs.items()]
-    parsed.operatorCodes.append(_code(op.name))
-    graph.operators.append(_operator(len(parsed.operatorCodes) - 1, inputs, outputs, op.options))
-    graph.outputs = np.array(outputs, np.int32)
-    signature.outputs = [_named(*pair) for pair in zip(op.outputs, outputs, strict=True)]
-    return flatbuffer.pack(parsed, len(model) + sum(one.nbytes for one in op.inputs if not isinstance(one, str)))
-
-
-def bounded(model: bytes, output: str, least: float, most: float) -> bytes:
-    """The file with an output kept between two numbers, under the same name.
+class Appended:
+    """A file that grows at its end. Tensors go by their numbers.
 
     Args:
         model: bytes of a .tflite file with one signature.
-        output: its name in the signature, float32.
-        least: what is below becomes this.
-        most: what is above becomes this.
-
-    Raises:
-        InputError: an output that is not there, or is not float32.
     """
-    parsed = flatbuffer.parse(model)
-    graph, signature = parsed.subgraphs[0], parsed.signatureDefs[0]
-    first = place = _place(parsed, graph, {_text(one.name): one.tensorIndex for one in signature.outputs}, output)
-    for name, bound in (("MAXIMUM", least), ("MINIMUM", most)):
+
+    def __init__(self, model: bytes) -> None:
+        self._parsed, self._size = flatbuffer.parse(model), len(model)
+        self._graph, self._signature = self._parsed.subgraphs[0], self._parsed.signatureDefs[0]
+
+    def output(self, name: str) -> int:
+        """An output of the file.
+
+        Args:
+            name: in its signature.
+
+        Raises:
+            InputError: an output that is not there, or is not float32.
+        """
+        places = {_text(one.name): one.tensorIndex for one in self._signature.outputs}
+        if name not in places:
+            raise InputError(f"export: the file has no output {name!r}. Its outputs: {', '.join(places)}.")
+        if self._graph.tensors[places[name]].type != schema.TensorType.FLOAT32:
+            raise InputError(
+                f"export: the output {name!r} must be float32 for what follows it. Use output_type=float32."
+            )
+        return places[name]
+
+    def constant(self, values: np.ndarray, name: str) -> int:
+        """Numbers in the file.
+
+        Args:
+            values: float32 or int32.
+            name: of their tensor.
+        """
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self._parsed.buffers.append(buffer)
+        self._size += values.nbytes
+        return self._tensor(name, values.shape, str(values.dtype), buffer=len(self._parsed.buffers) - 1)
+
+    def op(
+        self, name: str, inputs: Sequence[int], output: tuple[str, tuple[int, ...], str], **options: int | str
+    ) -> int:
+        """An op that every runtime has.
+
+        Args:
+            name: as in the schema, such as "MAXIMUM".
+            inputs: what it reads.
+            output: name, shape and dtype of what it gives.
+            options: fields of its table of options, such as axis=2; dtypes by name.
+        """
         code = schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        made = self._operator(code, inputs, [self._tensor(*output)])
+        if name in _OPTIONS:
+            made.builtinOptionsType = getattr(schema.BuiltinOptions, _OPTIONS[name])
+            made.builtinOptions = getattr(schema, f"{_OPTIONS[name]}T")()
+            for key, value in options.items():
+                setattr(made.builtinOptions, key, _TYPES[value] if isinstance(value, str) else value)
+        return made.outputs[0]
+
+    def custom(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Mapping[str, tuple[int, ...]],
+        options: Mapping[str, int | float | bool],
+    ) -> list[int]:
+        """A custom op.
+
+        Args:
+            name: under which runtimes know it.
+            inputs: what it reads.
+            outputs: name -> shape, all float32, in the op's order.
+            options: what it is told, numbers and truths by name.
+        """
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        code.customCode = name
+        made = self._operator(code, inputs, [self._tensor(*one, "float32") for one in outputs.items()])
+        made.customOptions = np.frombuffer(bytes(flexbuffers.Dumps(dict(options))), np.uint8)
+        made.customOptionsFormat = schema.CustomOptionsFormat.FLEXBUFFERS
+        return list(made.outputs)
+
+    def finished(self, outputs: Mapping[str, int]) -> bytes:
+        """The file.
+
+        Args:
+            outputs: name in the signature, which becomes the tensor's own, -> tensor; its only outputs.
+        """
+        for name, tensor in outputs.items():
+            self._graph.tensors[tensor].name = name
+        self._graph.outputs = np.array(list(outputs.values()), np.int32)
+        self._signature.outputs = [_named(*one) for one in outputs.items()]
+        return flatbuffer.pack(self._parsed, self._size)
+
+    def _tensor(self, name: str, shape: Sequence[int], dtype: str, *, buffer: int = 0) -> int:
+        made = schema.TensorT()
+        made.name, made.shape, made.type, made.buffer = name, np.array(shape, np.int32), _TYPES[dtype], buffer
+        self._graph.tensors.append(made)
+        return len(self._graph.tensors) - 1
+
+    def _operator(self, code: Any, inputs: Sequence[int], outputs: list[int]) -> Any:
         code.version = 1
-        parsed.operatorCodes.append(code)
-        limit = _constant(parsed, graph, np.float32([bound]), f"{output}_{name.lower()}_of")
-        result = _tensor(graph, f"{output}_{name.lower()}", graph.tensors[place].shape)
-        graph.operators.append(_builtin(len(parsed.operatorCodes) - 1, [place, limit], [result]))
-        place = result
-    graph.tensors[first].name, graph.tensors[place].name = f"{output}_unbounded", graph.tensors[first].name
-    graph.outputs = np.array([place if one == first else one for one in graph.outputs], np.int32)
-    for one in signature.outputs:
-        one.tensorIndex = place if one.tensorIndex == first else one.tensorIndex
-    return flatbuffer.pack(parsed, len(model))
-
-
-def _builtin(code: int, inputs: list[int], outputs: list[int]) -> Any:
-    made = schema.OperatorT()
-    made.opcodeIndex, made.inputs, made.outputs = code, np.array(inputs, np.int32), np.array(outputs, np.int32)
-    made.builtinOptionsType = schema.BuiltinOptions.MaximumMinimumOptions
-    made.builtinOptions = schema.MaximumMinimumOptionsT()
-    return made
-
-
-def _constant(parsed: Any, graph: Any, values: np.ndarray, name: str) -> int:
-    """Number of a new tensor that holds float32 values."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
-    parsed.buffers.append(buffer)
-    return _tensor(graph, name, values.shape, buffer=len(parsed.buffers) - 1)
-
-
-def _place(parsed: Any, graph: Any, places: Mapping[str, int], one: str | np.ndarray) -> int:
-    """Number of the tensor that an input is."""
-    if not isinstance(one, str):
-        return _constant(parsed, graph, one, "anchors")
-    if one not in places:
-        raise InputError(f"export: the file has no output {one!r}. Its outputs: {', '.join(places)}.")
-    if graph.tensors[places[one]].type != _FLOAT32:
-        raise InputError(f"export: the output {one!r} must be float32 for what follows it. Use output_type=float32.")
-    return places[one]
-
-
-def _tensor(graph: Any, name: str, shape: Sequence[int], *, buffer: int = 0) -> int:
-    made = schema.TensorT()
-    made.name, made.shape, made.type, made.buffer = name, np.array(shape, np.int32), _FLOAT32, buffer
-    graph.tensors.append(made)
-    return len(graph.tensors) - 1
-
-
-def _code(name: str) -> Any:
-    made = schema.OperatorCodeT()
-    made.builtinCode = made.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    made.customCode, made.version = name, 1
-    return made
-
-
-def _operator(code: int, inputs: list[int], outputs: list[int], options: Mapping[str, Any]) -> Any:
-    made = schema.OperatorT()
-    made.opcodeIndex, made.inputs, made.outputs = code, np.array(inputs, np.int32), np.array(outputs, np.int32)
-    made.customOptions = np.frombuffer(bytes(flexbuffers.Dumps(dict(options))), np.uint8)
-    made.customOptionsFormat = schema.CustomOptionsFormat.FLEXBUFFERS
-    return made
+        self._parsed.operatorCodes.append(code)
+        made = schema.OperatorT()
+        made.opcodeIndex = len(self._parsed.operatorCodes) - 1
+        made.inputs, made.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
+        self._graph.operators.append(made)
+        return made
 
 
 def _named(name: str, tensor: int) -> Any:

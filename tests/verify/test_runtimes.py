@@ -59,3 +59,28 @@ def test_integers_need_less_memory_than_floats(lite_files):
     # at least the largest tensor beside the one that it is made from: 48 x 48 x 3 and 24 x 24 x 16 values
     assert 48 * 48 * 3 + 24 * 24 * 16 <= found["file"] < found["float32"] / 2
     assert found["float32"] < 10 * 4 * (48 * 48 * 3 + 24 * 24 * 16)
+
+
+def test_a_class_that_some_threads_never_find_is_told(monkeypatch):
+    """As the runtime's own op loses it: the scores of the others hardly move."""
+    few = {"boxes": np.tile(np.float32([0, 0, 0.2, 0.2]), (1, 100, 1)), "classes": np.zeros((1, 100), "float32")}
+    few |= {"scores": np.zeros((1, 100), "float32"), "count": np.float32([50])}
+    few["scores"][0, :50] = np.linspace(0.9, 0.4, 50)
+    few["boxes"][0, :, 1::2] += np.arange(100)[:, None]
+    more = {name: values.copy() for name, values in few.items()}
+    more["classes"][0, 49] = 2
+
+    class Model:
+        def __init__(self, data, threads=1, xnnpack=True):
+            self.threads = threads
+
+        def predict(self, pictures):
+            return few if self.threads == 2 else more
+
+    monkeypatch.setattr(runtimes, "LiteModel", Model)
+    found = runtimes.compare(b"", np.zeros((1, 8, 8, 3), "uint8"), format="int8")
+    assert len(found["findings"]) == 2
+    assert found["findings"][0] == (
+        "boxes with XNNPACK and 2 threads are others than with XNNPACK and one thread: of a class only 0% lie on each "
+        "other; the least is 75%."
+    )

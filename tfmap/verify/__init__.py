@@ -188,14 +188,14 @@ def _outside(data: bytes, graph: Graph, reference: bytes, pictures: np.ndarray, 
 
 def _asked(clients: bool, browser: bool, task: str) -> dict[str, Any]:
     """The modules that ask other programs, or None, once those are known to be there."""
-    from tfmap.export import handoff
+    from tfmap import tasks
     from tfmap.verify import browser as page
     from tfmap.verify import clients as apps
 
-    if browser and not handoff.knows(task):
+    if browser and tasks.target(tasks.get(task)) != "label":
         raise InputError(
-            f"verify.browser runs the page of a hand-off kit, and there is none for the task {task} "
-            f"(kits: {', '.join(handoff.TASKS)}). Set verify.browser=false."
+            f"verify.browser runs the page of a hand-off kit, and kits of the task {task} have none: it is for "
+            "classifiers. Set verify.browser=false."
         )
     modules = {"clients": apps if clients else None, "browser": page if browser else None}
     for module in filter(None, modules.values()):
@@ -263,11 +263,7 @@ def command(config: dict[str, Any], run: Run) -> None:
         raise OverBudget(f"{file}: {' '.join(found['failures'])} {kept}".strip())
     if waiting:
         run.publish()
-    if (
-        run.has("golden.npz")
-        and handoff.knows(config["task"])
-        and not labels.findings(run.file("model.tflite").read_bytes())
-    ):
+    if run.has("golden.npz") and not labels.findings(run.file("model.tflite").read_bytes()):
         handoff.refresh(run)
 
 

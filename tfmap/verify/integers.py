@@ -14,6 +14,7 @@ from tfmap.graph import BORDER, FLOATS, Graph, Op, Tensor
 
 # Built into every runtime under a custom name.
 KNOWN = ("TFLite_Detection_PostProcess",)
+MOVING = ("PAD", "GATHER")  # ops that compute nothing
 FLEX = "Flex"  # how the names of TensorFlow's own kernels begin
 # Kernels whose output channels need a scale each: those of one tensor differ by more than 256 steps can tell.
 PER_CHANNEL = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
@@ -67,12 +68,15 @@ def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
 def _converting(graph: Graph) -> set[int]:
     """Tensors on the way from a graph's input to its first integers, or from its last ones to its output.
 
-    What makes boxes of a detector's numbers, in float on every phone, counts as the output.
+    What makes boxes of a detector's numbers, in float on every phone, counts as the output, and so does what only puts
+    its scores in other places.
 
     A file of format int16x8 that takes bytes makes floats of them, because nothing makes int16 of uint8 at once.
     """
     inputs, outputs = ({id(tensor) for tensor in ends} for ends in (graph.inputs, graph.outputs))
     outputs |= {id(tensor) for op in graph.ops if op.name in KNOWN for tensor in op.inputs}
+    for op in reversed([op for op in graph.ops if op.name in MOVING]):
+        outputs |= {id(op.inputs[0])} if id(op.outputs[0]) in outputs else set()
     ops = [op for op in graph.ops if op.name in BORDER]
     for op in ops:
         inputs |= {id(tensor) for tensor in op.outputs if id(op.inputs[0]) in inputs}

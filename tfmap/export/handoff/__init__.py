@@ -4,8 +4,8 @@ README.md            what it is, its numbers, how to check and use it
 model.tflite         the file; labels.txt, labels_de.txt: its labels
 golden.npz, golden/  test vectors: pictures of the model's size and the file's own answers
 android/ ios/        Kotlin (LiteRT; MediaPipe Tasks), Swift
-python/              a classifier that also checks a machine against the vectors
-web/                 a page that runs the file in a browser, with LiteRT.js
+python/              a program that also checks a machine against the vectors
+web/                 a page that runs a classifier's file in a browser, with LiteRT.js
 SHA256SUMS           of all the others
 """
 
@@ -24,12 +24,6 @@ from tfmap.export.handoff import facts, pages, pictures
 from tfmap.runs import Run, replacing_folder
 
 SUMS, INSTALLED = "SHA256SUMS", "node_modules"
-TASKS = ("classification",)  # whose kits there are
-
-
-def knows(task: str) -> bool:
-    """Whether there is a kit for files of this task."""
-    return task in TASKS
 
 
 def write(
@@ -39,7 +33,7 @@ def write(
 
     Args:
         folder: the kit's folder.
-        model: bytes of a .tflite classifier with metadata.
+        model: bytes of a .tflite file with metadata.
         vectors: what `golden.vectors` gave for it.
         verified: what `verify` found, for the README.
 

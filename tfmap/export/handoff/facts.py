@@ -7,20 +7,22 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tfmap import calibrate, flatbuffer
+from tfmap import calibrate, flatbuffer, tasks
 from tfmap.errors import InputError
 from tfmap.export import confidence, metadata
 from tfmap.graph import Tensor
 
 DTYPES = {"uint8": (0, 255), "int8": (-128, 127), "float32": None}  # those that the snippets know, and their limits
 LITERTJS = "2.5.3"
+SNIPPETS = {"label": "classify.py", "boxes": "detect.py", "mask": "segment.py"}
+SHOWN = 0.3  # least score of a box that the snippets show, unless they are told otherwise
 
 
 def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Everything that a template may name.
 
     Args:
-        model: bytes of a .tflite classifier with metadata.
+        model: bytes of a .tflite file with metadata.
         golden: number of test vectors.
         verified: what `verify` found.
 
@@ -30,12 +32,20 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
     graph, about = flatbuffer.read(model), metadata.read(model)
     if not about.labels:
         raise InputError("export: a hand-off kit needs labels, the file holds none. Export it with classes.")
+    target = tasks.target(tasks.get(about.about.get("task", "classification")))
     first, last = _tensor(graph.inputs[0]), _tensor(graph.outputs[0])
+    names = [tensor.name for tensor in graph.outputs]
     batch, height, width, channels = first["shape"]
     has_int8 = "int8" in (first["dtype"], last["dtype"])
     alone = batch == 1 and not graph.inputs[0].is_open
     return {
         "about": about,
+        "target": target,
+        "snippet": SNIPPETS[target],
+        "outputs": names,
+        "golden_names": ["outputs"] if len(names) == 1 else [f"outputs_{name}" for name in names],
+        "most": graph.outputs[0].shape[1] if target == "boxes" else 0,
+        "threshold": SHOWN,
         "label_files": _label_files(about),
         "bytes": len(model),
         "gzip_bytes": len(gzip.compress(model, mtime=0)),
@@ -53,11 +63,11 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
         "several": bool(about.about.get("multi_label")),
         "thresholds": about.thresholds or (0.0,) * len(about.labels),
         "least": calibrate.floor(confidence.step(graph)),
-        "most": 1 - calibrate.EPSILON,
+        "most_share": 1 - calibrate.EPSILON,
         # MediaPipe Tasks 0.10.30 refuses two pictures, grey ones, int8 at an end and kernels in 4 bits. It runs an open
         # batch on a CPU; GPU delegates take none. LiteRT.js 2.5.3 refuses two pictures, an open batch and int8.
         "tasks": alone and channels == 3 and not has_int8 and graph.format != "int4",
-        "web": alone and not has_int8,
+        "web": alone and not has_int8 and target == "label",
         "litertjs": LITERTJS,
         "golden": golden,
         "numbers": numbers(verified) if verified else [],

@@ -1,4 +1,7 @@
-"""The texts of the kit: templates under kit/, each filled in with the facts of the file."""
+"""The texts of the kit: templates under kit/, each filled in with the facts of the file.
+
+kit/ has a folder for each thing that a task learns of a picture (label, boxes, mask), and one for what they share.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 KIT = Path(__file__).parent / "kit"
 SUFFIX = ".jinja"
+SHARED = "shared"
 
 
 def write(kit: Path, told: Mapping[str, Any]) -> None:
@@ -20,9 +24,10 @@ def write(kit: Path, told: Mapping[str, Any]) -> None:
         kit: the kit's folder.
         told: what `facts.of` gave.
     """
-    templates = _environment()
-    for path in sorted(KIT.rglob("*")):
-        name = path.relative_to(KIT).as_posix()
+    folder = KIT / told["target"]
+    templates = _environment(folder)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
         if path.is_dir() or not _fits(name, told):
             continue
         place = kit / name.removesuffix(SUFFIX)
@@ -33,13 +38,15 @@ def write(kit: Path, told: Mapping[str, Any]) -> None:
 def _fits(name: str, told: Mapping[str, Any]) -> bool:
     if name.startswith("web/"):
         return told["web"]
-    return told["tasks"] if "Tasks" in name else True
+    # Of boxes and masks Swift, too, is for MediaPipe Tasks.
+    needs = "Tasks" in name or (name.startswith("ios/") and told["target"] != "label")
+    return told["tasks"] if needs else True
 
 
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     # Texts of several languages: each template writes names through the filter of its own.
     templates = Environment(
-        loader=FileSystemLoader(KIT),
+        loader=FileSystemLoader([folder, KIT / SHARED]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

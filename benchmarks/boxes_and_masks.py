@@ -1,0 +1,149 @@
+"""From real pictures to int8 files of boxes and of masks, and MediaPipe's answers to them.
+
+    python -m benchmarks.boxes_and_masks cells FOLDER --weights FILE [--run RUN]     BCCD, splits as given
+    python -m benchmarks.boxes_and_masks membrane FOLDER [--run RUN]                 every fifth picture held out
+
+FOLDER is the data set; FILE the backbone's weights. RUN keeps the training: with a model.keras in it nothing is trained
+again. MediaPipe is asked where the package is installed (docs/verification.md says how).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import results
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "cells": {
+        "task": "detection",
+        "pipeline": {"batch_size": 8},
+        "augment": {"ops": "flip|vflip|zoom(.3)|color(.2)|mosaic(.5)"},
+        "model": {"backbone": "mobilenet_v2_100", "input_shape": [320, 320, 3]},
+        "train": {
+            "epochs": 80,
+            "unmixed_epochs": 12,
+            "learning_rate": 2.5e-3,
+            "layer_decay": 0.9,
+            "ema": 0.995,
+            "weight_decay": 0.05,
+            "clip_norm": 10.0,
+            "keep": "last",
+        },
+        "verify": {"budget": 1.5},
+    },
+    "membrane": {
+        "task": "segmentation",
+        "pipeline": {"batch_size": 2},
+        "augment": {"ops": "flip|vflip|zoom(.3)|elastic|brightness(.2)|contrast(.2)"},
+        "model": {"arch": "unet", "backbone": "mobilenet_v1_025", "input_shape": [512, 512, 3], "width": 48},
+        "train": {"epochs": 100, "learning_rate": 4e-3, "ema": 0.98, "keep": "last"},
+        "verify": {"budget": 1.0},
+    },
+}
+
+
+def run_all(config: Mapping[str, Any], folder: Path) -> tuple[Any, float | None]:
+    """Train where there is no model yet, evaluate, export and verify; the run, and the seconds that training took."""
+    from tfmap import config as configs
+    from tfmap import evaluate, export, train, verify
+    from tfmap.errors import OverBudget
+    from tfmap.runs import Run
+
+    run, checked, seconds = Run(folder), configs.check(dict(config), "benchmark"), None
+    if not run.has("model.keras"):
+        start = time.monotonic()
+        train.command(checked, run)
+        seconds = time.monotonic() - start
+    for stage in (evaluate, export):
+        stage.command(checked, run)
+    with suppress(OverBudget):  # the table says so
+        verify.command(checked, run)
+    return run, seconds
+
+
+def rows(run: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Keras and int8 file side by side, on each split that was not learnt from."""
+    import tfmap
+    from tfmap import evaluate
+
+    source = tfmap.load(**{"seed": 0, **config["datasets"]})
+    about = {"classes": source.classes, "task": config["task"]}
+    file = run.file("model.tflite") if run.has("model.tflite") else run.candidate().file("model.tflite")
+    found = []
+    for name in (name for name in ("val", "test") if len(source.splits.get(name, ()))):
+        keras = run.read_json("metrics.json")["splits"][name]
+        int8 = evaluate.evaluate(file, source.split(name), **about)["metrics"]
+        found += [{"split": name, "model": model, **_told(one)} for model, one in (("Keras", keras), ("int8", int8))]
+        found[-1]["bytes"] = file.stat().st_size
+        found[-1] |= clients(file.read_bytes(), source.split(name), about)
+    return found
+
+
+def _told(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("mAP", "mAP50", "mIoU", "pixel_accuracy", "boundary_f1")
+    classes = {
+        f"{key} {row['class']}": row[key] for row in metrics["per_class"] for key in ("mAP50", "F1") if key in row
+    }
+    return {name: metrics[name] for name in names if name in metrics} | classes
+
+
+def clients(data: bytes, split: Any, about: Mapping[str, Any]) -> dict[str, Any]:
+    """How far MediaPipe's answers to every picture of a split are from ours; nothing where it is not installed."""
+    from tfmap.export import representative
+    from tfmap.litert import LiteModel
+    from tfmap.verify import clients as apps
+
+    try:
+        apps.mediapipe_tasks.load()
+    except ImportError:
+        return {}
+    shape = LiteModel(data).input_shape[1:]
+    pictures = np.concatenate(
+        [
+            representative.pictures(split.take(np.array([i])), shape=shape, task=about["task"])[0]
+            for i in range(len(split))
+        ]
+    )
+    found = apps.check(data, pictures, about["classes"], about["task"])
+    told = {"MediaPipe": "; ".join(found["findings"]) or "the same", "apart": found["difference"]}
+    return told | ({"least IoU": found["overlap"]} if "overlap" in found else {})
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=RECIPES)
+    parser.add_argument("folder")
+    parser.add_argument("--weights")
+    parser.add_argument("--run")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, measure, write results/boxes_and_masks_<what>.json."""
+    given = _arguments()
+    config = {**RECIPES[given.what], "datasets": {"source": given.folder}}
+    if given.what == "membrane":
+        config["datasets"] |= {"val_fraction": 0.2}
+    if given.weights:
+        config["model"] = {**config["model"], "weights": given.weights}
+    with tempfile.TemporaryDirectory() as folder:
+        run, seconds = run_all(config, Path(given.run or folder))
+        found = rows(run, config)
+        verified = run.read_json("verify.json")
+        ratio = verified["latency_ms"]["1"]["ratio"]
+        more = {"training_seconds": seconds, "latency_ratio": ratio, "failures": verified["failures"]}
+    results.write(
+        f"boxes_and_masks_{given.what}", f"int8 files of {given.what}", found, recipe=RECIPES[given.what], **more
+    )
+
+
+if __name__ == "__main__":
+    main()
