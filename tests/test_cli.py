@@ -233,6 +233,13 @@ def test_a_run_stage_reads_the_config_of_its_run(capsys, write, tmp_path):
     assert "setting 'train.epochs=3': this stage does not read 'train'. It reads: export, datasets, pipeline." in err
 
 
+def test_what_was_set_beside_a_config_is_named_with_it(capsys, write, tmp_path):
+    write(SAMPLE, "config.yaml")
+    code, _, err = call(capsys, "compress", str(tmp_path), "compress.recipe=foo")
+    assert code == 2
+    assert f"{tmp_path / 'config.yaml'} with compress.recipe=foo: compress: unknown step 'foo'" in err
+
+
 def test_a_stage_gets_the_config_and_the_run(capsys, write, tmp_path, monkeypatch):
     got = []
     monkeypatch.setattr(

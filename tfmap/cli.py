@@ -118,7 +118,7 @@ def _read_config(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     path = Path(_first(stage, argv, "CONFIG"))
     config = configs.read(path)
     config = _with_compared(config, argv[1:]) if stage == "compare" else configs.override(config, argv[1:])
-    _settle(config, STAGES[stage].reads, str(path))
+    _settle(config, STAGES[stage].reads, _where(path, argv[1:]))
     return config, Run(config.setdefault("out", f"runs/{path.stem}"))
 
 
@@ -159,8 +159,13 @@ def _read_run(stage: str, argv: list[str]) -> tuple[dict[str, Any], Run]:
     run = Run.existing(_first(stage, argv, "RUN"))
     path = run.file("config.yaml")
     config = configs.override(configs.read(path), argv[1:], STAGES[stage].reads)
-    _settle(config, STAGES[stage].reads, str(path))
+    _settle(config, STAGES[stage].reads, _where(path, argv[1:]))
     return {**config, "out": str(run.path)}, run
+
+
+def _where(path: Path, settings: list[str]) -> str:
+    """What an error is in: a config, and what was set beside it."""
+    return f"{path} with {' '.join(settings)}" if settings else str(path)
 
 
 def _settle(config: dict[str, Any], reads: tuple[str, ...], where: str) -> None:
