@@ -101,6 +101,32 @@ def test_pictures_are_named_and_drawn(run, tmp_path):
         assert 0 <= left <= right <= 120
 
 
+def test_a_large_picture_is_seen_through_windows(run, tmp_path):
+    """One of four times the model's size, in four windows, is what the four are by themselves."""
+    folder, config = run
+    rng, task = np.random.default_rng(0), tasks.get(config["task"])
+    Image.fromarray(rng.integers(0, 256, (128, 192, 3), np.uint8)).save(tmp_path / "large.png")
+    (row,) = predict.predict(folder.path, [tmp_path / "large.png"], threshold=0.0, windows=0.0)
+    lite = LiteModel(folder.file("model.tflite"))
+    image = np.asarray(Image.open(tmp_path / "large.png"))
+    parts = np.stack([image[y : y + 64, x : x + 96] for y in (0, 64) for x in (0, 96)])
+    answers = task.decode(lite.predict(parts), **tasks.accepted(task.decode, size=(64, 96)))
+    if config["task"] == "segmentation":
+        shares = np.mean([np.bincount(one.ravel(), minlength=2) / one.size for one in answers], axis=0)
+        assert sorted(part["share"] for part in row["classes"]) == pytest.approx(sorted(shares[shares > 0]))
+    else:
+        assert 0 < len(row["classes"]) <= sum(len(one.scores) for one in answers)
+        assert {round(part["score"], 5) for part in row["classes"]} <= {
+            round(float(score), 5) for one in answers for score in one.scores
+        }
+
+
+@pytest.mark.parametrize("windows", [-0.1, 0.95])
+def test_windows_out_of_range(run, windows):
+    with pytest.raises(InputError, match=rf"predict: windows must be in 0..0.9, received {windows}"):
+        predict.predict(run[0].path, ["x.png"], windows=windows)
+
+
 def test_a_preview_shows_what_is_there(run):
     _, config = run
     sheet = preview.preview(tfmap.load(config["datasets"]["source"]), config=config, pictures=1, draws=1)
@@ -140,7 +166,8 @@ def test_a_file_of_boxes_answers_as_the_network():
     for one, other in zip(theirs, ours, strict=True):
         assert len(one.scores) > 3
         np.testing.assert_allclose(other.scores, one.scores, atol=1e-5)
-        np.testing.assert_allclose(other.boxes, one.boxes, atol=1e-2)
+        within = np.clip(one.boxes, 0, np.tile(SIZE[:2], 2))  # a file's boxes end at the edges of the picture
+        np.testing.assert_allclose(other.boxes, within, atol=1e-2)
         assert other.classes.tolist() == one.classes.tolist()
 
 

@@ -56,6 +56,13 @@ def test_a_folder_stands_for_its_pictures(folder):
     assert found[6]["classes"] == found[1]["classes"]  # the same picture, with an opaque alpha channel
 
 
+def test_a_classifier_sees_a_whole_picture_at_once(folder):
+    with pytest.raises(
+        InputError, match="predict: windows are for boxes and masks; what a whole picture is, classific"
+    ):
+        predict.predict(folder / "model.tflite", [folder / "pictures"], windows=0.25)
+
+
 def test_a_run_folder_stands_for_its_file(folder):
     pictures = [folder / "pictures" / "0.png"]
     assert predict.predict(folder, pictures) == predict.predict(folder / "model.tflite", pictures)

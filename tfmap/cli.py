@@ -25,7 +25,7 @@ from tfmap.errors import InputError, OverBudget, did_you_mean
 from tfmap.runs import Run
 from tfmap.stages import CONFIG, SOURCE, SOURCE_DST, STAGES, explain, table, usage
 
-_PREDICT = {"top_k": "int", "threshold": "float", "out": "str"}  # settings of predict
+_PREDICT = {"top_k": "int", "threshold": "float", "out": "str", "windows": "float"}  # settings of predict
 
 
 def console() -> None:
@@ -249,8 +249,8 @@ def _of_predict(setting: str) -> tuple[str, Any]:
     value = key.check(text if _PREDICT[name] == "str" else configs.parse(text, where), where)
     if name == "top_k" and value < 1:
         raise InputError(f"{where}: top_k must be at least 1.")
-    if name == "threshold" and not 0 <= value <= 1:
-        raise InputError(f"{where}: threshold must be in 0..1.")
+    if name in ("threshold", "windows") and not 0 <= value <= 1:
+        raise InputError(f"{where}: {name} must be in 0..1.")
     return name, value
 
 

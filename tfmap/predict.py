@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tfmap.errors import InputError
 from tfmap.progress import bar
 
 if TYPE_CHECKING:
+    from tfmap.litert import LiteModel
     from tfmap.runs import Run
     from tfmap.source import Split
 
+LAPPED = 0.9  # the most that windows may have in common: beyond it there are a hundred for each that is needed
 # What counts as a picture in a folder; a file that is named itself may have any name.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif")
 
@@ -28,6 +31,7 @@ def predict(
     top_k: int = 3,
     threshold: float = 0.3,
     out: str | Path | None = None,
+    windows: float | None = None,
     task: str | None = None,
 ) -> list[dict[str, Any]]:
     """Name what is in pictures.
@@ -38,6 +42,8 @@ def predict(
         top_k: how many classes of each picture a classifier names, at least 1.
         threshold: least score of a box, in 0..1.
         out: folder for the pictures with what was found drawn over them, each under its own name.
+        windows: look at larger pictures through windows of the model's size, at their own scale, of which neighbours
+            have this share of a side in common, in [0, 0.9], such as 0.25; none shrinks them to the model's size.
         task: which task prepares the pictures and decodes the scores; none takes the one that the file names.
 
     Returns:
@@ -53,17 +59,21 @@ def predict(
     from tfmap.datasets import scan
     from tfmap.litert import LiteModel
 
-    _check(top_k, threshold)
+    _check(top_k, threshold, windows)
     file = _file(model)
     lite, (labels, own) = LiteModel(file), _labels(file)
     task, paths = task or own, list(_listed(pictures))
     module = tasks.get(task)
+    if windows is not None and not hasattr(module, "whole"):
+        raise InputError(f"predict: windows are for boxes and masks; what a whole picture is, {task} sees at once.")
     verdicts = [scan.judge_file(path) for path in paths]
     rows = [{"picture": path, "error": verdict.reason} for path, verdict in zip(paths, verdicts, strict=True)]
     good = [i for i, verdict in enumerate(verdicts) if not verdict.reason]
     if good:
         split = _split([paths[i] for i in good], [verdicts[i].odd for i in good])
         answers = evaluate.predict(lite, split, task=task, progress=True)
+        if windows is not None:
+            answers = _through_windows(lite, [paths[i] for i in good], list(answers), module, windows)
         how = {"classes": labels, **tasks.accepted(module.describe, top_k=top_k, threshold=threshold)}
         for i, answer in zip(good, answers, strict=True):
             rows[i] = {"picture": paths[i], "classes": module.describe(answer, **how)}
@@ -75,7 +85,27 @@ def predict(
     return rows
 
 
-def _check(top_k: int, threshold: float) -> None:
+def _through_windows(
+    lite: LiteModel, paths: Sequence[str], answers: list[Any], module: ModuleType, overlap: float
+) -> list[Any]:
+    """The answers, those to pictures that are large enough made anew of what the model says of their windows."""
+    from tfmap import pixels, windows
+
+    size, channels = lite.input_shape[1:3], lite.input_shape[3]
+    with bar("windows", len(paths)) as show:
+        for i, path in enumerate(paths):
+            image = pixels.read(path, channels)
+            if windows.fits(image.shape[:2], size):
+                places = windows.corners(image.shape[:2], size, overlap)
+                outputs = lite.predict(windows.cut(image, places, size))
+                answers[i] = module.whole(outputs, places, size, image.shape[:2])
+            show(i + 1)
+    return answers
+
+
+def _check(top_k: int, threshold: float, windows: float | None) -> None:
+    if windows is not None and not 0 <= windows <= LAPPED:
+        raise InputError(f"predict: windows must be in 0..{LAPPED}, received {windows}.")
     if top_k < 1:
         raise InputError(f"predict: top_k must be at least 1, received {top_k}.")
     if not 0 <= threshold <= 1:

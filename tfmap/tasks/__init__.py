@@ -17,9 +17,11 @@ and five that answers are looked at with:
     drawn     a picture and an answer -> the answer drawn over it
     alike     two models' answers -> how much of each picture they decide alike
 
-Those without labels, whose teacher's opinion cannot be mixed into the targets, have one more:
+Those without labels have two more, as boxes and masks have a place, and a teacher's opinion of them is not mixed into
+the targets:
 
     imitation a teacher's outputs and a pupil's -> how far they are apart
+    whole     outputs of windows of a picture -> the answer for all of it
 
 `decode` and `score` do not know the model, so the exported file is scored by the functions that scored Keras. OUTPUTS
 says what comes out of `build`'s model: a shape, or names with shapes; B pictures, A places, K classes.

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfmap import average_precision, detections
+from tfmap import average_precision, detections, windows
 from tfmap.average_precision import Found
 from tfmap.checked import checked
 from tfmap.errors import InputError
@@ -20,9 +20,10 @@ from tfmap.sheets import Picture
 from tfmap.source import Boxes
 from tfmap.tasks import assembly
 from tfmap.tasks.detectors import losses as terms
-from tfmap.tasks.detectors.found import LISTED, finished, listed, moved
+from tfmap.tasks.detectors.found import LISTED, OVERLAP, finished, listed, moved
 from tfmap.tasks.detectors.metric import AveragePrecision
 
+Size = tuple[int, int]
 OUTPUTS = {"boxes": ("B", "A", 4), "scores": ("B", "A", "K")}
 ARCHITECTURES = ("tfmap_det", "yolo", "retinanet", "ssd", "faster_rcnn")
 SHOWN = 0.3  # least score of a box that people are shown, unless they say otherwise
@@ -185,6 +186,18 @@ def decode(
     if size is None or whole is None:
         return found
     return [moved(one, size, own) for one, own in zip(found, whole, strict=True)]
+
+
+def whole(outputs: Mapping[str, np.ndarray], places: np.ndarray, window: Size, picture: Size) -> Found:
+    """What is in a picture, from what a model says of its windows; see `tfmap.windows.gathered`.
+
+    Args:
+        outputs: as `decode` takes them, of N windows.
+        places: int (N, 2), where they stand.
+        window: (height, width) of a window, the model's input.
+        picture: (height, width) of the picture.
+    """
+    return windows.gathered(decode(outputs, size=window), places, window, picture, overlap=OVERLAP)
 
 
 def score(found: Sequence[Found], truths: Boxes, *, classes: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfmap import masks
+from tfmap import masks, windows
 from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.pipeline.fit import stretch
@@ -19,6 +19,7 @@ from tfmap.tasks import assembly
 from tfmap.tasks.segmenters import losses as terms
 from tfmap.tasks.segmenters.metric import MeanIoU
 
+Size = tuple[int, int]
 OUTPUTS = ("B", "H", "W", "K")
 ARCHITECTURES = ("tfmap_seg", "unet", "fcn", "segnet", "deeplab_v3plus")
 LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
@@ -169,6 +170,21 @@ def _chosen(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if probabilities.shape[:2] != size:
         probabilities = tf.image.resize(probabilities, size).numpy()
     return np.argmax(probabilities, axis=-1).astype(np.uint8)
+
+
+def whole(probabilities: np.ndarray, places: np.ndarray, window: Size, picture: Size) -> np.ndarray:
+    """The likeliest class of every pixel of a picture, from what a model says of its windows.
+
+    Args:
+        probabilities: float32 (N, H, W, K), of N windows.
+        places: int (N, 2), where they stand.
+        window: (height, width) of a window, the model's input.
+        picture: (height, width) of the picture.
+
+    Returns:
+        uint8 (height, width); see `tfmap.windows.blended`.
+    """
+    return np.argmax(windows.blended(probabilities, places, picture), axis=-1).astype(np.uint8)
 
 
 def score(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, classes: Sequence[str]) -> dict[str, Any]:
