@@ -17,7 +17,7 @@ Size = tuple[int, int]
 # xyxy: Pascal VOC. xywh: left, top, width, height, COCO. cxcywh: centre and sides, YOLO, here in pixels.
 Format = Literal["yxyx", "xyxy", "xywh", "cxcywh"]
 _TINY = 1e-9  # keeps 0 / 0 a number
-_BLOCK = 32  # boxes that are compared with all others at a time
+_BLOCK = 16  # boxes that are compared with all others at a time
 
 
 def convert(boxes: Tensor, old: Format, new: Format) -> Tensor:

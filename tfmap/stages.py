@@ -58,7 +58,7 @@ STAGES = {
     "report": Stage("a run folder -> report.html", "RUN"),
     "inspect": Stage("what is in a .tflite file, whoever made it", "FILE.tflite [out=FOLDER]"),
     "predict": Stage(
-        "pictures -> what is in them, named and drawn", "MODEL PICTURE... [top_k=3 threshold=0.3 out=FOLDER windows=0.25]"
+        "pictures -> what is in them, named and drawn", "MODEL PICTURE... [top_k=3 threshold=0.3 windows=0.25 out=DIR]"
     ),
     "demo": Stage("the whole flow, offline, on an embedded sample", "[task=TASK] [section.key=value ...] [out=RUN]"),
 }
