@@ -38,7 +38,7 @@ def predict(
 
     Args:
         model: a .tflite file with labels inside, or a run folder that holds model.tflite.
-        pictures: paths; a folder stands for all pictures below it, sorted by path.
+        pictures: paths; a folder stands for all pictures and films below it, sorted by path.
         top_k: how many classes of each picture a classifier names, at least 1.
         threshold: least score of a box, in 0..1.
         out: folder for the pictures with what was found drawn over them, each under its own name.
@@ -49,13 +49,14 @@ def predict(
     Returns:
         a dict per picture, in order: "picture" (its path), and "classes" (a list of {"label", "score"}, best first, of
         boxes with "box", [top, left, bottom, right] in pixels, of masks {"label", "share"}), with `out` also "drawn"
-        (the path), or "error" (why it could not be read).
+        (the path), or "error" (why it could not be read). Of a film also "frames" (how many), and "classes" is what
+            `tfmap.watched.summed` says.
 
     Raises:
         FileNotFoundError: the model does not exist.
         InputError: no TFLite file, one without labels, a folder without pictures, or a number out of range.
     """
-    from tfmap import evaluate, tasks
+    from tfmap import evaluate, films, tasks
     from tfmap.datasets import scan
     from tfmap.litert import LiteModel
 
@@ -66,23 +67,40 @@ def predict(
     module = tasks.get(task)
     if windows is not None and not hasattr(module, "whole"):
         raise InputError(f"predict: windows are for boxes and masks; what a whole picture is, {task} sees at once.")
-    verdicts = [scan.judge_file(path) for path in paths]
-    rows = [{"picture": path, "error": verdict.reason} for path, verdict in zip(paths, verdicts, strict=True)]
-    good = [i for i, verdict in enumerate(verdicts) if not verdict.reason]
+    moving = {i for i, path in enumerate(paths) if films.is_film(path)}
+    verdicts = {i: scan.judge_file(path) for i, path in enumerate(paths) if i not in moving}
+    rows = [{"picture": path, "error": verdicts[i].reason if i in verdicts else ""} for i, path in enumerate(paths)]
+    good = [i for i, verdict in verdicts.items() if not verdict.reason]
+    how = {"classes": labels, **tasks.accepted(module.describe, top_k=top_k, threshold=threshold)}
+    drawing = partial(module.drawn, classes=labels, **tasks.accepted(module.drawn, threshold=threshold))
     if good:
         split = _split([paths[i] for i in good], [verdicts[i].odd for i in good])
         answers = evaluate.predict(lite, split, task=task, progress=True)
         if windows is not None:
             answers = _through_windows(lite, [paths[i] for i in good], list(answers), module, windows)
-        how = {"classes": labels, **tasks.accepted(module.describe, top_k=top_k, threshold=threshold)}
         for i, answer in zip(good, answers, strict=True):
             rows[i] = {"picture": paths[i], "classes": module.describe(answer, **how)}
         if out is not None:
-            drawing = partial(module.drawn, classes=labels, **tasks.accepted(module.drawn, threshold=threshold))
             drawn = _draw([paths[i] for i in good], answers, drawing, labels, Path(out))
             for i, path in zip(good, drawn, strict=True):
                 rows[i]["drawn"] = str(path)
+    for i in sorted(moving):
+        rows[i] = _watched(lite, paths[i], module, partial(module.describe, **how), drawing, out)
     return rows
+
+
+def _watched(
+    lite: LiteModel, path: str, module: ModuleType, describe: Callable, drawing: Callable, out: str | Path | None
+) -> dict[str, Any]:
+    """What is in a film, or why it cannot be read."""
+    from tfmap import watched
+
+    target = None if out is None else Path(out) / f"{Path(path).stem}.mp4"
+    try:
+        classes = drawing.keywords["classes"]
+        return watched.watch(lite, path, module, describe=describe, drawing=drawing, out=target, classes=classes)
+    except InputError as error:
+        return {"picture": path, "error": str(error)}
 
 
 def _through_windows(
@@ -162,13 +180,16 @@ def _labels(file: Path) -> tuple[tuple[str, ...], str]:
 
 
 def _listed(pictures: Sequence[str | Path]) -> Iterator[str]:
+    from tfmap import films
+
+    suffixes = (*SUFFIXES, *films.SUFFIXES)
     for path in map(Path, pictures):
         if not path.is_dir():
             yield str(path)
             continue
-        inside = sorted(file for file in path.rglob("[!.]*") if file.suffix.lower() in SUFFIXES)
+        inside = sorted(file for file in path.rglob("[!.]*") if file.suffix.lower() in suffixes)
         if not inside:
-            raise InputError(f"predict: folder {path} holds no pictures ({', '.join(SUFFIXES)}).")
+            raise InputError(f"predict: folder {path} holds no pictures ({', '.join(SUFFIXES)}) and no films.")
         yield from map(str, inside)
 
 
@@ -212,6 +233,8 @@ def command(config: dict[str, Any], run: Run) -> None:
 def _named(item: dict[str, Any]) -> str:
     """One thing found, as a few words."""
     text = f"{item['label']} {item.get('score', item.get('share')):.3f}"
+    if "frames" in item:
+        return f"{text} in {item['frames']} frames"
     return f"{text} at [{', '.join(f'{edge:.0f}' for edge in item['box'])}]" if "box" in item else text
 
 
