@@ -54,7 +54,7 @@ def test_a_tail_ends_at_the_last_kernels():
     assert not [name for name in names if "class_P" in name]
 
 
-@pytest.fixture(scope="module", params=[2, 3, 6])
+@pytest.fixture(scope="module", params=[3, 6])
 def trained(request):
     """A float32 file of so many classes, each of which is found in a picture of noise."""
     keras.utils.set_random_seed(0)
