@@ -5,14 +5,14 @@ Pictures go through the same decoding and resizing as in evaluation, so a score 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tfmap.errors import InputError
-from tfmap.progress import bar
+from tfmap.progress import bar, shown
 
 if TYPE_CHECKING:
     from tfmap.litert import LiteModel
@@ -74,10 +74,12 @@ def predict(
     how = {"classes": labels, **tasks.accepted(module.describe, top_k=top_k, threshold=threshold)}
     drawing = partial(module.drawn, classes=labels, **tasks.accepted(module.drawn, threshold=threshold))
     if good:
-        split = _split([paths[i] for i in good], [verdicts[i].odd for i in good])
-        answers = evaluate.predict(lite, split, task=task, progress=True)
-        if windows is not None:
-            answers = _through_windows(lite, [paths[i] for i in good], list(answers), module, windows)
+        large = _through_windows(lite, {i: paths[i] for i in good}, module, windows) if windows is not None else {}
+        rest = [i for i in good if i not in large]
+        split = _split([paths[i] for i in rest], [verdicts[i].odd for i in rest])
+        small = evaluate.predict(lite, split, task=task, progress=True) if rest else []
+        found = large | dict(zip(rest, small, strict=True))
+        answers = [found[i] for i in good]
         for i, answer in zip(good, answers, strict=True):
             rows[i] = {"picture": paths[i], "classes": module.describe(answer, **how)}
         if out is not None:
@@ -103,22 +105,18 @@ def _watched(
         return {"picture": path, "error": str(error)}
 
 
-def _through_windows(
-    lite: LiteModel, paths: Sequence[str], answers: list[Any], module: ModuleType, overlap: float
-) -> list[Any]:
-    """The answers, those to pictures that are large enough made anew of what the model says of their windows."""
+def _through_windows(lite: LiteModel, paths: Mapping[int, str], module: ModuleType, overlap: float) -> dict[int, Any]:
+    """What the model says of the windows of those pictures that are large enough."""
     from tfmap import pixels, windows
 
-    size, channels = lite.input_shape[1:3], lite.input_shape[3]
-    with bar("windows", len(paths)) as show:
-        for i, path in enumerate(paths):
-            image = pixels.read(path, channels)
-            if windows.fits(image.shape[:2], size):
-                places = windows.corners(image.shape[:2], size, overlap)
-                outputs = lite.predict(windows.cut(image, places, size))
-                answers[i] = module.whole(outputs, places, size, image.shape[:2])
-            show(i + 1)
-    return answers
+    (height, width, channels), found = lite.input_shape[1:], {}
+    for i, path in shown(paths.items(), len(paths), "Windows"):
+        image = pixels.read(path, channels)
+        if windows.fits(image.shape[:2], (height, width)):
+            places = windows.corners(image.shape[:2], (height, width), overlap)
+            outputs = lite.predict(windows.cut(image, places, (height, width)))
+            found[i] = module.whole(outputs, places, (height, width), image.shape[:2])
+    return found
 
 
 def _check(top_k: int, threshold: float, windows: float | None) -> None:
