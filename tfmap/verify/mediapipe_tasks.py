@@ -10,8 +10,8 @@ import numpy as np
 from tfmap.average_precision import Found
 
 # Its detector gives whole pixels of the picture. Pixels that are repeated so often are the same picture to the model,
-# and its boxes are told to an eighth of a pixel.
-FINE = 8
+# and its boxes are told to a sixteenth of a pixel.
+FINE = 16
 
 
 def load() -> Any:
@@ -48,7 +48,7 @@ def classified(data: bytes, pictures: np.ndarray) -> list[dict[str, float]]:
 
 
 def detected(data: bytes, pictures: np.ndarray) -> list[list[tuple[str, float, list[float]]]]:
-    """For each picture label, score and box (yxyx in pixels, to an eighth) of what is found; else as `classified`."""
+    """For each picture label, score and box (yxyx in pixels, to a 16th) of what is found; else as `classified`."""
     package = load()
     options = package.tasks.vision.ObjectDetectorOptions(base_options=_file(package, data), score_threshold=0.0)
     with package.tasks.vision.ObjectDetector.create_from_options(options) as client:
