@@ -66,7 +66,9 @@ def test_the_change_of_the_loss_is_the_derivative(net, photos):
     flat, found = net
     axes = [axis for axis in found.axes if axis.role == "reads"]
     picture, label = tf.constant(photos[0][:4], tf.float32), tf.constant(photos[1][:4])
-    changes = channels_scores._change(flat, axes, len(found.family), False)(picture, label).numpy()
+    targets = tf.one_hot(label, flat.output_shape[-1])
+    loss = channels_scores._entropy(False)
+    changes = channels_scores._change(flat, axes, len(found.family), loss)(picture, targets).numpy()
     expected = {}
     for group in found.family.argsort()[-8:]:
         less, more = (_faded(flat, axes, group, step, picture, label) for step in (-0.01, 0.01))

@@ -56,7 +56,7 @@ def test_an_open_batch_is_said_to_be_open(files):
 )
 def test_scores_count_for_half_a_step_at_least(files, name, least):
     told = facts.of(files[name], 10)
-    assert (told["least"], told["most"]) == (least, 1 - 1e-7)
+    assert (told["least"], told["most_share"]) == (least, 1 - 1e-7)
 
 
 @pytest.mark.parametrize(

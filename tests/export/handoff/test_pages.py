@@ -90,7 +90,7 @@ def test_kotlin_and_swift_hold_the_facts(kit, whole_file, trash_classes):
 def test_int8_borders(files):
     """Formats int8 and int4 have them with export.input_type=int8."""
     told = facts.of(files["int8 at both ends"], 1)
-    templates = pages._environment()
+    templates = pages._environment(pages.KIT / "label")
     kotlin = templates.get_template("android/LiteRtClassifier.kt.jinja").render(**told)
     assert "val quantised = (value / 1.0f).roundToInt() + (-128)" in kotlin
     assert "(output.get().toInt() - (-128)) * 0.00390625f" in kotlin
@@ -111,7 +111,11 @@ OWN = np.float32(
 @pytest.mark.parametrize("name", ROUNDED)
 def test_python_shows_the_scores_that_the_temperature_was_fitted_for(files, name, tmp_path):
     expected = calibrated(files[name], OWN)
-    code = pages._environment().get_template("python/classify.py.jinja").render(**facts.of(files[name], 1))
+    code = (
+        pages._environment(pages.KIT / "label")
+        .get_template("python/classify.py.jinja")
+        .render(**facts.of(files[name], 1))
+    )
     module = {"__file__": str(tmp_path / "python" / "classify.py"), "__name__": "classify"}
     exec(code, module)
     np.testing.assert_allclose([module["calibrated"](row) for row in OWN], expected, rtol=1e-12)
@@ -144,7 +148,7 @@ globalThis.OffscreenCanvas = class {
 
 def in_node(file, folder, code):
     """What a line of JavaScript prints, as JSON; `kit` is the file's classifier.js without LiteRT.js."""
-    page = pages._environment().get_template("web/classifier.js.jinja").render(**facts.of(file, 1))
+    page = pages._environment(pages.KIT / "label").get_template("web/classifier.js.jinja").render(**facts.of(file, 1))
     (folder / "kit.mjs").write_text(re.sub(r"import .* from '@litertjs/core';", "const Tensor = Object;", page))
     head = "import * as kit from './kit.mjs'; const calls = [];"
     (folder / "run.mjs").write_text(f"{head}{CANVAS}{code}")
@@ -163,7 +167,7 @@ def test_the_page_clears_its_canvas_before_each_picture(files, tmp_path):
 
 def test_several_labels_are_calibrated_one_by_one(files):
     told = facts.of(files["several labels"], 1)
-    templates = pages._environment()
+    templates = pages._environment(pages.KIT / "label")
     one_by_one = {"kotlin": "power(shares[it]) + power(1 - shares[it])", "swift": "power($0) + power(1 - $0)"}
     names = {"kotlin": "android/LiteRtClassifier.kt.jinja", "swift": "ios/Classifier.swift.jinja"}
     for language, name in names.items():
