@@ -97,7 +97,9 @@ def taylor(
     change = _change(in_float32(model), axes, len(groups.family), loss)
     pictures = feed.train(0, 0, 1).unbatch().filter(lambda picture: picture["weight"] > 0)
     batches = pictures.batch(_TOGETHER).take(_PICTURES // _TOGETHER)
-    changes = np.array([change(*example(batch)[:2]) for batch in batches])
+    strategy = tf.distribute.get_strategy()  # mirrored weights have gradients on a replica alone; all have the same
+    replicas = [strategy.experimental_local_results(strategy.run(change, example(batch)[:2])) for batch in batches]
+    changes = np.array([one[0] for one in replicas])
     _check_numbers(changes, model.name)
     return np.mean(np.square(changes), axis=0) / np.maximum(Cost(model, groups).saved(), 1.0)
 

@@ -170,6 +170,8 @@ def _compile(model: tf_keras.Model, how: FineTuning, *, steps: int) -> list[tf_k
 def _make_variables(model: tf_keras.Model) -> None:
     """Before the first step: one that makes variables is traced a second time without."""
     model.optimizer.build(model.trainable_variables)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return  # what is counted on each replica cannot be counted on none
     nothing, all_of_it = tf.zeros([1, model.output_shape[-1]]), tf.ones([1])
     model.compiled_loss(nothing, nothing, all_of_it)
     model.compiled_metrics.update_state(nothing, nothing, all_of_it)

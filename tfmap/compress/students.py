@@ -108,6 +108,8 @@ def _compile(distiller: Distiller, how: FineTuning, *, steps: int) -> None:
 def _make_variables(distiller: Distiller) -> None:
     """Before the first step: one that makes variables is traced a second time without."""
     distiller.optimizer.build(distiller.trainable_variables)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        return  # what is counted on each replica cannot be counted on none
     nothing = ops.zeros((1, distiller.student.output_shape[-1]))
     distiller.compute_metrics(None, nothing, nothing, ops.ones((1,)))
     distiller.reset_metrics()
