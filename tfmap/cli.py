@@ -249,8 +249,8 @@ def _of_predict(setting: str) -> tuple[str, Any]:
     value = key.check(text if _PREDICT[name] == "str" else configs.parse(text, where), where)
     if name == "top_k" and value < 1:
         raise InputError(f"{where}: top_k must be at least 1.")
-    if name in ("threshold", "windows") and not 0 <= value <= 1:
-        raise InputError(f"{where}: {name} must be in 0..1.")
+    if name == "threshold" and not 0 <= value <= 1:
+        raise InputError(f"{where}: threshold must be in 0..1.")
     return name, value
 
 

@@ -51,13 +51,14 @@ def ordered(graph: Graph, format: str | None) -> list[str]:
 def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     kept = {id(tensor) for op in graph.ops if _is_kept(op, keep_float) for tensor in (*op.inputs, *op.outputs)}
     kept |= _converting(graph)
-    kept |= {id(tensor) for op in graph.ops if id(op) in _behind(graph) for tensor in (*op.inputs, *op.outputs)}
+    behind = _behind(graph)
+    kept |= {id(tensor) for op in graph.ops if id(op) in behind for tensor in (*op.inputs, *op.outputs)}
     tensors = [tensor for tensor in graph.float_tensors() if id(tensor) not in kept]
     ids = {id(tensor) for tensor in tensors}
     ops = {op.name for op in graph.ops if any(id(tensor) in ids for tensor in (*op.inputs, *op.outputs))}
     found = [f"{len(tensors)} tensors inside the {graph.format} file are floating point, at {_names(ops)}."] * bool(ids)
     border = {id(tensor) for tensor in (*graph.inputs, *graph.outputs) if tensor.dtype in FLOATS}
-    ours = [op for op in graph.ops if id(op) not in _behind(graph)]
+    ours = [op for op in graph.ops if id(op) not in behind]
     touching = {op.name for op in ours if any(id(tensor) in border for tensor in (*op.inputs, *op.outputs))}
     busy = touching - set(BORDER) - set(KNOWN)
     if busy:
