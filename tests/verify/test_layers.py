@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import layers as L
 
 from tfmap import flatbuffer
+from tfmap.export import convert, equalisation
 from tfmap.graph import Op, Tensor
 from tfmap.verify import alignment, layers
 
 
-def meter():
-    return layers.Meter(Op("CONV_2D", (), (Tensor("conv", "int8", (1, 4, 4, 8), (), (), 0, 0),)))
+def meter(**options):
+    return layers.Meter(Op("CONV_2D", (), (Tensor("conv", "int8", (1, 4, 4, 8), (), (), 0, 0),)), **options)
 
 
 def compared(lite_files, name, pictures):
@@ -89,8 +92,70 @@ def test_a_channel_of_few_values_must_have_moved_by_half_the_range(share, stuck)
     assert one.stuck() == (stuck, 8)
 
 
-def test_numbers_that_are_none_count_as_lost():
-    one = meter()
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_channels_scale_is_taken_back_where_it_is_free_and_no_noise_with_it(seed):
+    rng = np.random.default_rng(seed)
+    exact, noise = rng.normal(size=(2, 4, 64, 64, 8))
+    own, free = meter(), meter(free=True)
+    scale = rng.uniform(1, 256, 8)
+    for one in (own, free):
+        one.add(exact, (exact + 0.01 * noise) * scale)
+    assert own.row()["sqnr_db"] < 0
+    assert free.row()["sqnr_db"] == pytest.approx(40, abs=0.2)
+
+
+def test_a_channel_of_other_values_is_noise_whatever_its_scale():
+    exact = np.random.default_rng(0).normal(size=(1, 64, 64, 2))
+    turned = np.stack([exact[..., 0], -exact[..., 1]], axis=-1)
+    one = meter(free=True)
+    one.add(exact, turned)
+    assert one.row()["sqnr_db"] == pytest.approx(3, abs=0.2)  # half of the energy is lost
+
+
+def test_only_what_depthwise_convolutions_alone_read_may_be_rescaled(photos):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((48, 48, 3))
+    x = L.ReLU(6.0)(L.Conv2D(4, 3, name="free")(inputs))
+    x = L.Conv2D(4, 3, name="bound")(L.DepthwiseConv2D(3, strides=2, name="reader")(L.ZeroPadding2D(1)(x)))
+    model = keras.Model(inputs, L.DepthwiseConv2D(3)(L.Add()([x, L.Conv2D(4, 1)(x)])))
+    graph = flatbuffer.read(convert.int8(model, photos[0]))
+    free = layers._rescalable(graph)
+    assert [op.name for op in graph.ops if op.outputs[0].index in free] == ["CONV_2D", "PAD", "ADD"]
+
+
+def test_a_file_that_was_equalised_is_as_close_as_it_is(photos):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((48, 48, 3))
+    x = L.ReLU(6.0)(L.Conv2D(8, 3)(L.Rescaling(1 / 127.5, offset=-1)(inputs)))
+    model = keras.Model(inputs, L.DepthwiseConv2D(3)(x))
+    kernel, bias = model.layers[2].get_weights()
+    model.layers[2].set_weights([kernel * np.geomspace(1, 1e-3, 8), bias])
+    float32, int8 = convert.float32(model), convert.int8(equalisation.equalised(model, photos[0]), photos[0])
+    pairs = alignment.pairs(flatbuffer.read(float32), flatbuffer.read(int8))
+    found = layers.compare(pairs, float32, int8, photos[0][:8])
+    assert found["worst"][0]["sqnr_db"] > 25
+
+
+def test_a_channel_that_answers_to_a_further_picture_does_not_stand_still(photos):
+    def network(bias):
+        inputs = keras.Input((48, 48, 3))
+        model = keras.Model(inputs, L.Conv2D(2, 1, activation="relu", name="conv")(inputs))
+        model.layers[-1].set_weights([np.ones((1, 1, 3, 2)) / 3, np.array([0, bias])])
+        return model
+
+    dark, bright = photos[0][:16] // 4, photos[0][:16]
+    float32, int8 = convert.float32(network(0)), convert.int8(network(-80), photos[0])
+    pairs = alignment.pairs(flatbuffer.read(float32), flatbuffer.read(int8))
+    for further, lines in ((None, 1), (lambda: dark, 1), (lambda: bright, 0)):
+        found = layers.compare(pairs, float32, int8, dark, further)
+        assert len(found["findings"]) == lines
+        assert found["pictures"] == 16
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_numbers_that_are_none_count_as_lost(free):
+    one = meter(free=free)
     one.add(np.ones((1, 4, 4, 8)), np.full((1, 4, 4, 8), np.nan))
     assert one.row()["sqnr_db"] == -layers.MOST
 

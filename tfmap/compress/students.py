@@ -13,6 +13,7 @@ from tfmap.compress import bridge
 from tfmap.compress.callbacks import Progress, careful, counter, culprit, trouble
 from tfmap.compress.finetune import MOMENTUM, Feed, FineTuning, example_of, examples
 from tfmap.errors import InputError
+from tfmap.train.norms import fused
 from tfmap.train.phases import momentum
 
 _END = "final_output"  # Keras' key of a model's outputs among those of its layers
@@ -80,7 +81,7 @@ def fit(distiller: Distiller, feed: Feed, how: FineTuning) -> None:
         monitor, mode = ("val_loss", "min") if how.multi_label else ("val_accuracy", "max")
         best = {"patience": how.epochs, "restore_best_weights": True, "mode": mode}
         watching.append(keras.callbacks.EarlyStopping(monitor, **best))
-    with momentum(distiller.student, MOMENTUM):
+    with momentum(distiller.student, MOMENTUM), fused(distiller.student):
         distiller.fit(
             examples(feed, replace(how, teacher=None), example_of(classes)),
             steps_per_epoch=feed.steps,

@@ -40,6 +40,7 @@ def tflite(
     batch_size: int | Literal["dynamic"] = 1,
     samples: int = 200,
     coverage: int = 64,
+    equalisation: bool = True,
     bias_correction: bool = True,
     keep_float: int | list[str] = 0,
     calibrate: bool = True,
@@ -80,6 +81,8 @@ def tflite(
         samples: typical pictures for integer formats, spread over the classes.
         coverage: further training pictures, to tell how much of the range of their activations calibration reaches;
             0: none.
+        equalisation: widen channels of an int8 or int4 file that are narrow beside their tensor before a depthwise
+            convolution, which undoes it; no cost in the file.
         bias_correction: take back in the biases what rounding kernels to int8 does to the mean of each channel; seconds
             of work, no cost in the file.
         keep_float: layers of an int8 file that stay in float: how many of those that rounding hurts most, or names.
@@ -119,10 +122,11 @@ def tflite(
     else:
         metadata.check_labels(classes, tasks.class_count(tasks.get(task), model))  # before minutes of conversion
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
+        ways = {"equalise": equalisation, "correct": bias_correction}
         layer = tail.boxes_of(model)
         detectors.check(model, layer, task)
         order = order if layer is None else order.in_floats(detectors.EXACT)
-        converted, found = _made(tail.cut(model), split, order, pictures, correct=bias_correction)
+        converted, found = _made(tail.cut(model), split, order, pictures, ways)
         converted = converted if layer is None else detectors.finished(converted, layer, len(classes))
     if calibrate and val is not None and len(val) and tasks.target(tasks.get(task)) == "label":
         shared = {"classes": classes, "task": task, "precision": threshold_precision}
@@ -177,7 +181,7 @@ def _check(which: str, also: Sequence[str], threshold_precision: float | None, v
 
 
 def _made(
-    model: keras.Model, split: Split | None, order: Order, pictures: dict[str, Any], *, correct: bool
+    model: keras.Model, split: Split | None, order: Order, pictures: dict[str, Any], ways: dict[str, bool]
 ) -> tuple[bytes, dict[str, Any]]:
     """The file, and what was found on the way."""
     if not order.is_calibrated:
@@ -189,7 +193,7 @@ def _made(
         )
     from tfmap.export import integers
 
-    return integers.made(model, order, integers.Typical(split, **pictures), correct=correct)
+    return integers.made(model, order, integers.Typical(split, **pictures), **ways)
 
 
 def _ready(model: bytes, order: Order) -> bytes:

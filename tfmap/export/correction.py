@@ -14,13 +14,14 @@ are rounded as well is ours.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from tfmap.export import walk
 
 PICTURES = 64  # enough for a steady mean of each channel; twice as many activations live at a time
 NARROW = 4  # kernels of so few input channels, those that see the pixels, keep 8 bits: they are small and matter most
@@ -68,22 +69,12 @@ def corrected(
     """
     if not hasattr(model, "_nodes_by_depth"):
         return model
-    copy = _copied(model)
+    copy = walk.copied(model)
     batch = tf.constant(pictures[:PICTURES], tf.float32)
     streams = _Streams(rounding, set(floats))
     # Two streams through one graph: the first half of a batch as it is, the second rounded as in the file.
-    streams.walk(copy, tf.concat([batch, batch], axis=0))
+    walk.walk(copy, tf.concat([batch, batch], axis=0), streams.run)
     streams.apply()
-    return copy
-
-
-def _copied(model: keras.Model) -> keras.Model:
-    """The same model anew, its weights copied; a Normalization computes with constants made of them."""
-    copy = type(model).from_config(model.get_config())
-    copy.set_weights(model.get_weights())
-    for layer in copy._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()
     return copy
 
 
@@ -102,25 +93,8 @@ class _Streams:
         for variable, value in self.kernels:
             variable.assign(value)
 
-    def walk(self, model: keras.Model, inputs: Any) -> Any:
-        """Run a functional model op by op; a tensor is let go after its last use."""
-        tensors = dict(zip(map(id, model.inputs), tf.nest.flatten(inputs), strict=True))
-        nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-        nodes = [node for node in nodes if not node.is_input]
-        uses = Counter(id(x) for node in nodes for x in node.input_tensors) + Counter(map(id, model.outputs))
-        for node in nodes:
-            args, kwargs = node.arguments.fill_in(tensors)
-            outputs = self._run(node.operation, args, kwargs)
-            tensors.update(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
-            for x in node.input_tensors:
-                uses[id(x)] -= 1
-                if not uses[id(x)]:
-                    tensors.pop(id(x), None)
-        return keras.tree.pack_sequence_as(model._outputs_struct, [tensors[id(x)] for x in model.outputs])
-
-    def _run(self, operation: Any, args: tuple, kwargs: dict) -> Any:
-        if hasattr(operation, "_nodes_by_depth"):
-            return self.walk(operation, args[0])
+    def run(self, operation: Any, args: tuple, kwargs: dict) -> Any:
+        """An operation on both streams."""
         place = _place(operation)
         outputs = operation(*args, **kwargs) if place is None else self._shifted(operation, args[0], place)
         return (

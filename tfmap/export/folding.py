@@ -6,11 +6,12 @@ begins with an op for the factor that on a small network takes a seventh of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+
+from tfmap.export import wiring
 
 L = keras.layers
 # Layers whose first weight is a kernel with the channels that it reads on its axis 2.
@@ -24,10 +25,10 @@ def foldable(model: keras.Model) -> dict[keras.layers.Rescaling, list[keras.laye
         model: of any kind; only functional and sequential ones, and those within them, say what reads what.
     """
     found = {}
-    for graph in _graphs(model):
-        for node in _nodes(graph):
-            if _is_scaling(node.operation) and _uses(graph, node.operation) == 1:
-                readers = list(_readers(graph, node.outputs[0]))
+    for graph in wiring.graphs(model):
+        for node in wiring.nodes(graph):
+            if _is_scaling(node.operation) and wiring.uses(graph, node.operation) == 1:
+                readers = list(wiring.readers(graph, node.outputs[0]))
                 if readers and all(map(_carries, readers)):
                     found[node.operation] = readers
     return found
@@ -42,44 +43,6 @@ def kernel_first(weights: list[np.ndarray], scale: Any) -> list[np.ndarray]:
     """
     kernel, *others = weights
     return [kernel * np.reshape(np.asarray(scale, np.float32), (-1, 1)), *others]
-
-
-def _graphs(model: Any) -> Iterator[Any]:
-    """The model and those within it that are graphs, each as a functional one, if all of them are used once."""
-    graph = model._functional if type(model) is keras.Sequential else model
-    if not hasattr(graph, "_nodes_by_depth"):
-        return
-    yield graph
-    for layer in graph.layers:
-        if isinstance(layer, keras.Model) and _uses(graph, layer) == 1:
-            yield from _graphs(layer)
-
-
-def _nodes(graph: Any) -> list[Any]:
-    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
-
-
-def _uses(graph: Any, operation: Any) -> int:
-    return sum(node.operation is operation for node in _nodes(graph))
-
-
-def _readers(graph: Any, tensor: Any) -> Iterator[Any]:
-    """Operations that read a tensor, behind padding and inside models; None for what no layer accounts for."""
-    if any(tensor is output for output in graph.outputs):
-        yield None
-    for node in _nodes(graph):
-        if not any(tensor is x for x in node.input_tensors):
-            continue
-        operation = node.operation
-        inner = list(_graphs(operation))[:1] if isinstance(operation, keras.Model) else []
-        if _uses(graph, operation) != 1:
-            yield None
-        elif type(operation) is L.ZeroPadding2D:
-            yield from _readers(graph, node.outputs[0])
-        elif inner and len(inner[0].inputs) == 1:
-            yield from _readers(inner[0], inner[0].inputs[0])
-        else:
-            yield operation
 
 
 def _is_scaling(operation: Any) -> bool:

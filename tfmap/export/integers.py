@@ -1,4 +1,4 @@
-"""An integer file, step by step: typical pictures, bias correction, the engine, layers that stay in float, coverage."""
+"""An integer file, step by step: pictures, equalisation, bias correction, the engine, layers in float, coverage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfmap.export import convert, correction, floats, ranges, representative, rewriting
+from tfmap.export import convert, correction, equalisation, floats, ranges, representative, rewriting
 from tfmap.export.order import Order
 from tfmap.source import Split
 
@@ -39,13 +39,16 @@ class Typical:
     seed: int
 
 
-def made(model: keras.Model, order: Order, typical: Typical, *, correct: bool) -> tuple[bytes, dict[str, Any]]:
+def made(
+    model: keras.Model, order: Order, typical: Typical, *, equalise: bool, correct: bool
+) -> tuple[bytes, dict[str, Any]]:
     """Make the file.
 
     Args:
         model: pictures (B, H, W, C), values 0..255 -> scores (B, K).
         order: a format of integer activations.
         typical: where pictures come from.
+        equalise: whether narrow channels of 8 bits are widened.
         correct: whether biases take back what rounding does to the means.
 
     Returns:
@@ -54,6 +57,8 @@ def made(model: keras.Model, order: Order, typical: Typical, *, correct: bool) -
     """
     pictures, others = _pictures(model, typical)
     model = convert.functional(convert.single_precision(model))
+    if equalise and ROUNDING[order.format].tensors == 8:
+        model = equalisation.equalised(model, pictures)
     reference = _reference(model, order) if order.keep_float or order.exact or len(others) else b""
     kept, found = floats.tail(reference, order.exact) if order.exact else (), {}
     file, kept = _rounded(model, pictures, order, kept, correct)

@@ -17,7 +17,7 @@ from tfmap.pipeline import cache
 from tfmap.pipeline.reader import Reader
 from tfmap.profile import inputs
 from tfmap.profile.timing import WARM, batch_ms, step_ms
-from tfmap.train import phases, settings, trainer
+from tfmap.train import norms, phases, settings, trainer
 from tfmap.train.checkpoint import State
 from tfmap.train.feed import Feed
 from tfmap.train.loop import Loop
@@ -69,7 +69,10 @@ class Training:
 
     def compute_parts(self) -> dict[str, float]:
         """Part -> milliseconds a step, with one batch that is there already."""
-        batch = next(iter(self._feed.train(0, 0, 1)))
+        with norms.fused(self._loop.net):
+            return self._compute_parts(next(iter(self._feed.train(0, 0, 1))))
+
+    def _compute_parts(self, batch: dict) -> dict[str, float]:
         net, policy, steps = self._loop.net, self._loop.policy, self._steps
         forward = tf.function(lambda image: net(tf.cast(image, tf.float32), training=True))
         numbers = iter(range(_ENDLESS))
@@ -83,7 +86,8 @@ class Training:
 
     def step_ms(self) -> float:
         """Whole steps: the input beside the computation."""
-        return self._stepped(self._feed.train(0, 0, _ENDLESS))
+        with norms.fused(self._loop.net):
+            return self._stepped(self._feed.train(0, 0, _ENDLESS))
 
     def memory(self) -> dict[str, float]:
         """Most MB that the process has taken, and the most of the first GPU where there is one."""

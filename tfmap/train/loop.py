@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfmap import pipeline, tasks
 from tfmap.augment.policy import Policy
 from tfmap.runs import Run
-from tfmap.train import optimizers, phases, trainer
+from tfmap.train import norms, optimizers, phases, trainer
 from tfmap.train.callbacks import Best, History, Progress, StopIfNotFinite
 from tfmap.train.checkpoint import Checkpoint, State
 from tfmap.train.ema import MovingAverage
@@ -58,10 +58,11 @@ class Loop:
         """Every phase that is not done yet; then the weights to keep into the model."""
         names = [phase.name for phase in plan]
         at = names.index(self.state.phase) if self.state.phase else 0
-        for index, phase in enumerate(plan[at:], start=at):
-            best = self._phase(phase, total=plan[-1].end, number=index)
-            following = plan[index + 1].name if index + 1 < len(plan) else phase.name
-            self._pass_on(best, following, finished=index + 1 == len(plan))
+        with norms.fused(self.net):
+            for index, phase in enumerate(plan[at:], start=at):
+                best = self._phase(phase, total=plan[-1].end, number=index)
+                following = plan[index + 1].name if index + 1 < len(plan) else phase.name
+                self._pass_on(best, following, finished=index + 1 == len(plan))
 
     def _phase(self, phase: phases.Phase, *, total: int, number: int) -> Best:
         """One phase, or the rest of it."""

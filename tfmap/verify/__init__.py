@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfmap.checked import checked
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tfmap.source import Split
 
 PROBES = 16  # pictures for what is measured inside the file and in every runtime, spread over the classes
+FURTHER = 200  # for a channel that says the same to all of those
 
 
 @checked("verify")
@@ -101,13 +103,13 @@ def verify(
         **answers.scored(theirs, ours, evaluate.truths(split, task), classes=classes, task=task, budget=budget),
         **answers.differences(theirs, ours, split, classes=classes, task=task),
     }
-    pictures = _probes(lite, split, task)
+    pictures, further = _probes(lite, split, task), partial(_probes, lite, split, task, FURTHER)
     batch = {"classes": classes, "task": task, "format": "float32", "batch_size": lite.input_shape[0]}
     reference = export.tflite(model, **batch)
     mirror = reference if twin is None else export.tflite(twin, **batch)
     parts = {
         **_outside(data, graph, reference, pictures, seconds),
-        **inside.compare(data, mirror, pictures, keep_float=keep_float or ()),
+        **inside.compare(data, mirror, pictures, further, keep_float=keep_float or ()),
     }
     parts |= {name: module and module.check(data, pictures, classes, task) for name, module in asked.items()}
     findings = [
@@ -163,11 +165,11 @@ def _check_outputs(lite: LiteModel, model: keras.Model, classes: Sequence[str], 
         )
 
 
-def _probes(lite: LiteModel, split: Split, task: str) -> np.ndarray:
-    """uint8 (N, H, W, C): a few pictures of each class, as the model sees them."""
+def _probes(lite: LiteModel, split: Split, task: str, count: int = PROBES) -> np.ndarray:
+    """uint8 (N, H, W, C): pictures of each class, as the model sees them."""
     from tfmap.export import representative
 
-    chosen = split.take(representative.stratified(split.labels, PROBES))
+    chosen = split.take(representative.stratified(split.labels, count))
     return representative.pictures(chosen, shape=lite.input_shape[1:], task=task)[0]
 
 

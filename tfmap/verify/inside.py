@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,21 @@ from tfmap import flatbuffer
 from tfmap.verify import alignment, integers, kernels, layers
 
 
-def compare(data: bytes, mirror: bytes, pictures: np.ndarray, *, keep_float: Sequence[str] = ()) -> dict[str, Any]:
+def compare(
+    data: bytes,
+    mirror: bytes,
+    pictures: np.ndarray,
+    further: Callable[[], np.ndarray] | None = None,
+    *,
+    keep_float: Sequence[str] = (),
+) -> dict[str, Any]:
     """Read the file's graph, and compare its kernels and what its layers say.
 
     Args:
         data: the file.
         mirror: the float32 file of the model that it was converted from, of the same batch size.
         pictures: uint8 (N, H, W, C), values 0..255.
+        further: see `layers.compare`.
         keep_float: see `integers.findings`.
 
     Returns:
@@ -25,7 +33,10 @@ def compare(data: bytes, mirror: bytes, pictures: np.ndarray, *, keep_float: Seq
     """
     theirs, ours = flatbuffer.read(mirror), flatbuffer.read(data)
     pairs = alignment.pairs(theirs, ours)
-    found = {"kernels": kernels.compare(pairs, theirs, ours), "layers": layers.compare(pairs, mirror, data, pictures)}
+    found = {
+        "kernels": kernels.compare(pairs, theirs, ours),
+        "layers": layers.compare(pairs, mirror, data, pictures, further),
+    }
     lines = [*_strange(found["kernels"]), *(line for part in found.values() for line in part.pop("findings"))]
     return {**found, "findings": [*integers.findings(ours, keep_float=keep_float), *lines]}
 

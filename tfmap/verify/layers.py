@@ -1,16 +1,18 @@
 """Layer by layer: what each op of the file says to real pictures, beside the same op of the float file.
 
 Errors add up on the way: a layer's figure holds what all before it lost. Where the figure falls, the loss is.
+A tensor that only depthwise convolutions read may have other scales in the file: export has equalised it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfmap.graph import Op
+from tfmap import flatbuffer
+from tfmap.graph import Graph, Op, Tensor
 from tfmap.litert import LiteModel
 from tfmap.verify.alignment import Pair
 
@@ -20,9 +22,16 @@ LEVELS = 255  # of a tensor's range
 # A channel that moves by so many of them in the model must move in the file. One that has said little, as behind a
 # pooling, may have rounded to the same number for every picture: those of MobileNetV3's squeeze layers do.
 MOVED, MOVED_OF_FEW, FEW = 16, 128, 256
+PASSING = ("PAD", "PADV2", "RELU", "RELU6", "LEAKY_RELU")  # ops that give s f(x) for s x
 
 
-def compare(pairs: Sequence[Pair], theirs: bytes, ours: bytes, pictures: np.ndarray) -> dict[str, Any]:
+def compare(
+    pairs: Sequence[Pair],
+    theirs: bytes,
+    ours: bytes,
+    pictures: np.ndarray,
+    further: Callable[[], np.ndarray] | None = None,
+) -> dict[str, Any]:
     """Run pictures through both files and compare every op.
 
     Args:
@@ -30,22 +39,24 @@ def compare(pairs: Sequence[Pair], theirs: bytes, ours: bytes, pictures: np.ndar
         theirs: the float file.
         ours: the file.
         pictures: uint8 (N, H, W, C), values 0..255.
+        further: gives more of them, for channels that seem to stand still: some answer to one picture in a hundred.
 
     Returns:
         dict: "pictures"; "compared" (ops); "median_db" (signal-to-quantisation-noise ratio, None where nothing was
             compared); "worst" (up to ten of {"op", "name", "sqnr_db"}, worst first); "rows" (all of them, in order);
             "findings" (a line per op with channels that stand still in the file alone).
     """
-    meters = [Meter(op) for _, op in pairs]
+    free = _rescalable(flatbuffer.read(ours))
+    meters = [Meter(op, free=op.outputs[0].index in free) for _, op in pairs]
     models = LiteModel(theirs, keep=True), LiteModel(ours, keep=True)
-    indices = [[op.outputs[0].index for op in side] for side in zip(*pairs, strict=True)] or [[], []]
-    step = models[1].input_shape[0]
-    for start in range(0, len(pictures), step):
-        batch = pictures[start : start + step]
-        values = [model.inside(batch, places) for model, places in zip(models, indices, strict=True)]
+    for values in _values(pairs, models, pictures):
         for meter, exact, rounded in zip(meters, *values, strict=True):
             meter.add(exact, rounded)
     rows = [meter.row() for meter in meters]
+    still = [(meter, pair) for meter, pair in zip(meters, pairs, strict=True) if meter.stuck()[0]]
+    for values in _values([pair for _, pair in still], models, further()) if still and further else ():
+        for (meter, _), exact, rounded in zip(still, *values, strict=True):
+            meter.look(exact, rounded)
     worst = sorted(rows, key=lambda row: row["sqnr_db"])[:WORST]
     return {
         "pictures": len(pictures),
@@ -57,16 +68,28 @@ def compare(pairs: Sequence[Pair], theirs: bytes, ours: bytes, pictures: np.ndar
     }
 
 
+def _values(pairs: Sequence[Pair], models: Sequence[LiteModel], pictures: np.ndarray) -> Iterator[list[list]]:
+    """What the ops of the float file and of the file say, in their order, a batch of pictures at a time."""
+    indices = [[op.outputs[0].index for op in side] for side in zip(*pairs, strict=True)] or [[], []]
+    step = models[1].input_shape[0]
+    for start in range(0, len(pictures), step):
+        batch = pictures[start : start + step]
+        yield [model.inside(batch, places) for model, places in zip(models, indices, strict=True)]
+
+
 class Meter:
     """What an op said so far, in the float file and in the file.
 
     Args:
         op: of the file.
+        free: whether the file may give each of its channels in another scale than the model does; the difference
+            counts after that is taken back.
     """
 
-    def __init__(self, op: Op) -> None:
-        self.op = op
+    def __init__(self, op: Op, *, free: bool = False) -> None:
+        self.op, self.free = op, free
         self._signal = self._noise = 0.0
+        self._products: Any = 0.0  # of each channel: model by model, model by file, file by file
         self._values = 0  # of each channel
         self._limits: list[Any] = [None, None]  # of each side: least and largest value of each channel
 
@@ -74,6 +97,12 @@ class Meter:
         """Take the answers to a batch: float32 of one shape, channels last."""
         self._signal += float(np.square(exact, dtype=np.float64).sum())
         self._noise += float(np.square(exact - rounded, dtype=np.float64).sum())
+        if self.free:
+            self._products = self._products + _products(exact, rounded)
+        self.look(exact, rounded)
+
+    def look(self, exact: np.ndarray, rounded: np.ndarray) -> None:
+        """Take answers for the sake of channels that stand still alone."""
         self._values += exact.size // exact.shape[-1] if exact.ndim else 1
         for side, values in enumerate((exact, rounded)):
             self._limits[side] = _wider(self._limits[side], values)
@@ -83,11 +112,20 @@ class Meter:
         return {"op": self.op.name, "name": self.op.outputs[0].name, "sqnr_db": self._sqnr()}
 
     def _sqnr(self) -> float:
-        if not np.isfinite(self._signal + self._noise):
+        noise = self._unscaled() if self.free and self._noise else self._noise
+        if not np.isfinite(self._signal + noise):
             return -MOST
-        if not self._noise:
+        if not noise:
             return MOST
-        return float(np.clip(10 * np.log10(max(self._signal, 1e-30) / self._noise), -MOST, MOST))
+        return float(np.clip(10 * np.log10(max(self._signal, 1e-30) / noise), -MOST, MOST))
+
+    def _unscaled(self) -> float:
+        """The noise that the best scale of each channel leaves."""
+        if not np.isfinite(self._products).all():
+            return np.nan
+        exact, both, rounded = self._products
+        shared = np.divide(np.square(np.maximum(both, 0)), rounded, out=np.zeros_like(both), where=rounded > 0)
+        return float(np.maximum(exact - shared, 0).sum())
 
     def stuck(self) -> tuple[int, int]:
         """How many channels stand still in the file though they move in the model, and how many there are."""
@@ -102,6 +140,30 @@ class Meter:
         name = f"{self.op.name} {self.op.outputs[0].short}"
         text = f"{name}: {stuck} of {channels} channels say the same to every picture; the model's do not."
         return text if stuck else ""
+
+
+def _products(exact: np.ndarray, rounded: np.ndarray) -> np.ndarray:
+    """Sums over all but the last axis, (3, C)."""
+    sides = [values.astype(np.float64).reshape(-1, values.shape[-1]) for values in (exact, rounded)]
+    return np.stack([(sides[i] * sides[j]).sum(axis=0) for i, j in ((0, 0), (0, 1), (1, 1))])
+
+
+def _rescalable(graph: Graph) -> set[int]:
+    """Tensors, by index, that depthwise convolutions alone read: see `tfmap.export.equalisation`."""
+    readers: dict[int, list[Op]] = {}
+    for op in graph.ops:
+        for tensor in op.inputs:
+            readers.setdefault(id(tensor), []).append(op)
+
+    def only(tensor: Tensor) -> bool:
+        ops = readers.get(id(tensor), [])
+        return bool(ops) and all(_is_depthwise(op) or (op.name in PASSING and only(op.outputs[0])) for op in ops)
+
+    return {op.outputs[0].index for op in graph.ops if op.outputs and only(op.outputs[0])}
+
+
+def _is_depthwise(op: Op) -> bool:
+    return op.name == "DEPTHWISE_CONV_2D"
 
 
 def _wider(limits: Any, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
