@@ -42,9 +42,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "membrane": {
         "task": "segmentation",
         "pipeline": {"batch_size": 2},
-        "augment": {"ops": "flip|vflip|zoom(.3)|elastic|brightness(.2)|contrast(.2)"},
+        "augment": {"ops": "flip|vflip|turn90|zoom(.3)|rotate(20)|elastic(.3,6)|brightness(.3)|contrast(.3)"},
         "model": {"arch": "unet", "backbone": "mobilenet_v1_025", "input_shape": [512, 512, 3], "width": 48},
-        "train": {"epochs": 100, "learning_rate": 4e-3, "ema": 0.98, "keep": "last"},
+        "train": {"epochs": 300, "learning_rate": 4e-3, "loss": "dice", "ema": 0.99, "keep": "last"},
         "verify": {"budget": 1.0},
     },
 }

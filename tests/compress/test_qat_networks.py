@@ -8,6 +8,7 @@ import tfmap
 from tests.compress.test_bridge import FAMILIES, one_of_each_kind
 from tests.compress.test_qat import agrees
 from tfmap.models import catalogue
+from tfmap.train import norms
 
 STEPS = 240  # with 60 MobileNet, on a processor with AVX-512, moved by 5.8 dB where rounding may move it by 10
 
@@ -24,9 +25,10 @@ def learnt(model, images):
             layer.momentum = 0.7
     model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
     labels = 0.1 + 0.6 * np.eye(4, dtype="float32")[np.arange(len(images)) % 4]
-    for _ in range(STEPS):
-        noisy = np.clip(images + rng.normal(0, 8, images.shape), 0, 255)
-        model.train_on_batch(noisy.astype("float32"), labels)
+    with norms.fused(model):
+        for _ in range(STEPS):
+            noisy = np.clip(images + rng.normal(0, 8, images.shape), 0, 255)
+            model.train_on_batch(noisy.astype("float32"), labels)
     return model
 
 
