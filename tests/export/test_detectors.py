@@ -9,7 +9,8 @@ import pytest
 import tfmap
 from tests.tasks.detectors.test_tfmap_det import body
 from tfmap import export, flatbuffer, tasks
-from tfmap.export import detectors
+from tfmap.errors import InputError
+from tfmap.export import detectors, handoff
 from tfmap.litert import LiteModel
 from tfmap.models.levels import marked
 from tfmap.tasks.detectors import tail, tfmap_det
@@ -43,6 +44,33 @@ def test_what_is_kept_is_all_that_is_float(made):
     graph = flatbuffer.read(file)
     assert not [line for line in integers.findings(graph, keep_float=found["kept_float"]) if "float" in line]
     assert [line for line in integers.findings(graph) if "float" in line]
+
+
+def test_without_suppression_boxes_are_computed_in_float_as_well():
+    keras.utils.set_random_seed(0)
+    net, found = tfmap_det.head(marked(body()), 3, width=8, depth=1), {}
+    train = tfmap.load("sample:cells").split("train")
+    shared = {"classes": ("a", "b", "c"), "task": "detection", "samples": 8, "coverage": 0, "suppression": False}
+    file = export.tflite(net, split=train, watch=found.update, **shared)
+    graph = flatbuffer.read(file)
+    assert not [line for line in integers.findings(graph, keep_float=found["kept_float"]) if "float" in line]
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *net.input_shape[1:]), np.uint8)
+    said, exact = LiteModel(file).predict(pictures), net(pictures.astype("float32"))
+    np.testing.assert_allclose(said["boxes"], exact["boxes"], atol=0.5)
+    np.testing.assert_allclose(said["scores"], exact["scores"], atol=0.02)
+
+
+def test_only_a_detector_suppresses(classifier, trash_classes):
+    with pytest.raises(InputError, match=r"export.suppression=false is for task detection, received task=classific"):
+        export.tflite(classifier, classes=trash_classes, format="float32", suppression=False)
+
+
+def test_the_kits_snippets_are_for_files_that_suppress(made):
+    assert handoff.fits(made[0])
+    keras.utils.set_random_seed(0)
+    net = tfmap_det.head(marked(body()), 3, width=8, depth=1)
+    shared = {"classes": ("a", "b", "c"), "task": "detection", "format": "float32"}
+    assert not handoff.fits(export.tflite(net, suppression=False, **shared))
 
 
 def test_a_tail_ends_at_the_last_kernels():

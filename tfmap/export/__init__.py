@@ -43,6 +43,7 @@ def tflite(
     equalisation: bool = True,
     bias_correction: bool = True,
     keep_float: int | list[str] = 0,
+    suppression: bool = True,
     calibrate: bool = True,
     threshold_precision: float | None = None,
     name: str = "",
@@ -86,6 +87,8 @@ def tflite(
         bias_correction: take back in the biases what rounding kernels to int8 does to the mean of each channel; seconds
             of work, no cost in the file.
         keep_float: layers of an int8 file that stay in float: how many of those that rounding hurts most, or names.
+        suppression: of a detector's file: its last op chooses the best 100 boxes and suppresses those that they cover,
+            as task libraries want it; false: every place's boxes and scores, for apps that choose themselves.
         calibrate: fit a temperature and a threshold for each class on what the file says to the validation pictures,
             where there are any; both go into the metadata, the scores stay as they are.
         threshold_precision: what each threshold has to reach, such as 0.95; null: the best F1.
@@ -123,16 +126,15 @@ def tflite(
         metadata.check_labels(classes, tasks.class_count(tasks.get(task), model))  # before minutes of conversion
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
         ways = {"equalise": equalisation, "correct": bias_correction}
-        layer = tail.boxes_of(model)
-        detectors.check(model, layer, task)
-        order = order if layer is None else order.in_floats(detectors.EXACT)
-        converted, found = _made(tail.cut(model), split, order, pictures, ways)
+        layer = detectors.chosen(model, task, suppression=suppression)
+        order = detectors.ordered(order, layer, task)
+        converted, found = _made(model if layer is None else tail.cut(model), split, order, pictures, ways)
         converted = converted if layer is None else detectors.finished(converted, layer, len(classes))
     if calibrate and val is not None and len(val) and tasks.target(tasks.get(task)) == "label":
         shared = {"classes": classes, "task": task, "precision": threshold_precision}
         found["calibration"] = confidence.fitted(converted, val, **shared)
     told = findings.told(order, found)
-    told["about"] = _origin(task, digest, several=_has_several(split, val)) | told["about"]
+    told["about"] = _origin(task, digest, several=_has_several(split, val), raw=not suppression) | told["about"]
     about = metadata.Metadata(
         labels=tuple(classes),
         name=name or getattr(model, "name", task),
@@ -149,12 +151,12 @@ def tflite(
     return metadata.attach(converted, about)
 
 
-def _origin(task: str, digest: str, *, several: bool) -> dict[str, Any]:
-    """Where a file comes from."""
+def _origin(task: str, digest: str, *, several: bool, raw: bool) -> dict[str, Any]:
+    """Where a file comes from, and what it is."""
     origin = {"task": task, "tfmap": tfmap.__version__}
     if digest:
         origin["data"] = f"sha256:{digest}"
-    return {**origin, "multi_label": True} if several else origin
+    return origin | ({"multi_label": True} if several else {}) | ({"suppression": False} if raw else {})
 
 
 def _has_several(*splits: Split | None) -> bool:

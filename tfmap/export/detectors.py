@@ -1,4 +1,7 @@
-"""A detector's file: the network in whatever format, then boxes and suppression as runtimes have them built in."""
+"""A detector's file: the network in whatever format, then boxes and suppression as runtimes have them built in.
+
+Or, with `export.suppression=false`, what the network itself gives: all boxes and scores.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,50 @@ import numpy as np
 from tfmap import tasks
 from tfmap.appended import Appended
 from tfmap.errors import InputError
-from tfmap.tasks.detectors import heads
+from tfmap.export.order import Order
+from tfmap.tasks.detectors import heads, tail
 from tfmap.tasks.detectors.found import LISTED, MOST, OVERLAP, THRESHOLD
 
 # A level of int8 is 0.03 strides, or 3% of a side. On BCCD that cost 2.9 points of mAP; with everything from the
 # last kernels on in float, a thousandth of the work before an op that is float anyway, a later training loses 0.2.
-EXACT = "codes"
+EXACT, RAW = "codes", "boxes"
 LEAST, THREADS = 2, 16  # see `spread`
 _GIVEN = ("given_boxes", "given_classes", "given_scores", "given_count")
 
 
-def check(model: keras.Model, layer: heads.Boxes | None, task: str) -> None:
-    """Refuse a detector whose boxes the last op of a file cannot make.
+def chosen(model: keras.Model, task: str, *, suppression: bool) -> heads.Boxes | None:
+    """The layer of a detector that the file's last op takes the place of; None where nothing is to be replaced.
 
     Raises:
-        InputError: there is no layer that it could take the place of.
+        InputError: there is none, or it is no detector.
     """
-    if layer is None and tasks.target(tasks.get(task)) == "boxes":
+    wanted = tasks.target(tasks.get(task)) == "boxes"
+    if not suppression and not wanted:
+        raise InputError(f"export.suppression=false is for task detection, received task={task}. Leave it out.")
+    layer = tail.boxes_of(model) if wanted and suppression else None
+    if layer is None and wanted and suppression:
         raise InputError(
             f"export: {model.name} has no layer of the class Boxes, which a file's last op takes the place of. "
-            "Detectors of one stage have it: model.arch=tfmap_det, yolo, retinanet or ssd."
+            "Detectors of one stage have it: model.arch=tfmap_det, yolo, retinanet or ssd. With "
+            "export.suppression=false this one becomes a file that gives all boxes and scores."
         )
+    return layer
+
+
+def ordered(order: Order, layer: heads.Boxes | None, task: str) -> Order:
+    """The order with what of a detector is computed in float.
+
+    Args:
+        order: what was asked for.
+        layer: see `chosen`.
+        task: of the model.
+
+    Raises:
+        InputError: a detector with another output or an open batch.
+    """
+    if tasks.target(tasks.get(task)) != "boxes":
+        return order
+    return order.in_floats(RAW if layer is None else EXACT)
 
 
 def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:

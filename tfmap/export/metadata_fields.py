@@ -71,7 +71,25 @@ def _scores(metadata: Metadata) -> dict[str, Any]:
 
 
 def _boxes(metadata: Metadata) -> dict[str, Any]:
-    """What it says of a detector's four outputs."""
+    """What it says of a detector's outputs: four, or boxes and scores where the file does not suppress."""
+    return _listed(metadata) if metadata.about.get("suppression", True) else _all_boxes(metadata)
+
+
+def _all_boxes(metadata: Metadata) -> dict[str, Any]:
+    bounds = {"index": [1, 0, 3, 2], "type": "BOUNDARIES", "coordinate_type": "PIXEL"}
+    location = {"content_properties_type": "BoundingBoxProperties", "content_properties": bounds}
+    scores = {
+        "name": "scores",
+        "description": "Score of each class in each box, 0 to 1; boxes that cover each other are not suppressed.",
+        "content": {"content_properties_type": "FeatureProperties", "content_properties": {}},
+        "associated_files": _label_files(metadata, "TENSOR_AXIS_LABELS"),
+    }
+    description = "Top, left, bottom, right, in pixels of the input."
+    boxes = {"name": "boxes", "description": description, "content": location}
+    return {"output_tensor_metadata": [boxes, scores]}
+
+
+def _listed(metadata: Metadata) -> dict[str, Any]:
     several = {"min": 2, "max": 2}  # the axes that run over boxes
     bounds = {"index": [1, 0, 3, 2], "type": "BOUNDARIES", "coordinate_type": "RATIO"}  # x, y, x, y of y, x, y, x
     feature = {"content_properties_type": "FeatureProperties", "content_properties": {}, "range": several}

@@ -265,7 +265,8 @@ def command(config: dict[str, Any], run: Run) -> None:
         raise OverBudget(f"{file}: {' '.join(found['failures'])} {kept}".strip())
     if waiting:
         run.publish()
-    if run.has("golden.npz") and not labels.findings(run.file("model.tflite").read_bytes()):
+    data = run.need("model.tflite").read_bytes() if run.has("golden.npz") else b""
+    if data and not labels.findings(data) and handoff.fits(data):
         handoff.refresh(run)
 
 

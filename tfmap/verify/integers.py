@@ -58,7 +58,7 @@ def _floats(graph: Graph, keep_float: Sequence[str]) -> list[str]:
     ops = {op.name for op in graph.ops if any(id(tensor) in ids for tensor in (*op.inputs, *op.outputs))}
     found = [f"{len(tensors)} tensors inside the {graph.format} file are floating point, at {_names(ops)}."] * bool(ids)
     border = {id(tensor) for tensor in (*graph.inputs, *graph.outputs) if tensor.dtype in FLOATS}
-    ours = [op for op in graph.ops if id(op) not in behind]
+    ours = [op for op in graph.ops if id(op) not in behind and not _is_kept(op, keep_float)]
     touching = {op.name for op in ours if any(id(tensor) in border for tensor in (*op.inputs, *op.outputs))}
     busy = touching - set(BORDER) - set(KNOWN)
     if busy:

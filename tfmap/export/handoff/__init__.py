@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tfmap.export import golden
+from tfmap.export import golden, metadata
 from tfmap.export.handoff import facts, pages, pictures
 from tfmap.runs import Run, replacing_folder
 
@@ -51,6 +51,15 @@ def write(
         pages.write(kit, told)
         _sign(kit)
         _keep_installed(Path(folder) / "web" / INSTALLED, kit / "web")
+
+
+def fits(model: bytes) -> bool:
+    """Whether there is a kit for a file: its snippets leave the suppression of boxes to the file.
+
+    Args:
+        model: bytes of a .tflite file with metadata.
+    """
+    return metadata.read(model).about.get("suppression", True)
 
 
 def refresh(run: Run) -> None:
