@@ -232,6 +232,17 @@ def test_a_tar_that_is_cut_between_two_members(tmp_path):
     assert refused(path) == "cannot be unpacked: it ends before its end. Fetch it again, or make it anew."
 
 
+def test_a_zip_whose_table_points_before_its_beginning(tmp_path):
+    """Where its first member begins, as the table at the end of a zip has it: so far back that seeking is an error."""
+    path = make(tmp_path / "a.zip", [("a/0", b"some text")])
+    content = bytearray(path.read_bytes())
+    table = content.index(b"PK\x01\x02")
+    end = content.index(b"PK\x05\x06")
+    content[end + 16 : end + 20] = (table + 50).to_bytes(4, "little")  # a table that seems to lie further back
+    path.write_bytes(content)
+    assert refused(path).startswith("cannot be unpacked: ")
+
+
 @hypothesis.settings(max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(suffix=st.sampled_from(SUFFIXES), data=st.data())
 def test_a_harmed_archive_is_refused_or_read_but_never_a_crash(tmp_path, suffix, data):

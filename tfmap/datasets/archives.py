@@ -7,6 +7,7 @@ nothing of it is kept.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
@@ -122,8 +123,8 @@ def _unpack(path: Path, target: Path) -> None:
                     _check_bytes(path, size, written)
                 show(file.tell())
     except Exception as error:  # these parsers raise whatever they stumble over
-        if isinstance(error, InputError) or getattr(error, "errno", None):  # ours, and a full disk
-            raise
+        if isinstance(error, InputError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
+            raise  # ours, and a full disk; a place that no file has, EINVAL, is one that the archive names
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"datasets: {path} cannot be unpacked: {reason}. Fetch it again, or make it anew.") from error
 
