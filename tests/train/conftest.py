@@ -29,6 +29,11 @@ def source(photos):
 
 @pytest.fixture
 def net():
+    """See `new_net`."""
+    return new_net()
+
+
+def new_net():
     """A small convolutional classifier with BatchNorm and dropout, the same at every call."""
     keras.utils.set_random_seed(7)
     layers = keras.layers

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tfmap
+from tests.train.conftest import new_net
 from tfmap.errors import InputError
 from tfmap.runs import Run
 from tfmap.source import Source
@@ -112,21 +113,33 @@ class StopAt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+TO_BE_STOPPED = {**QUICK, "epochs": 2, "head_epochs": 1, "unmixed_epochs": 1, "ema": 0.9, "patience": 2}
+TO_BE_STOPPED |= {"augment": "flip|rotate(10)|mixup(.2)"}
+
+
+@pytest.fixture(scope="module")
+def whole(source, tmp_path_factory):
+    """A network before it learned, the same one afterwards, and the run folder of a training that nobody stopped."""
+    net, folder = new_net(), tmp_path_factory.mktemp("whole")
+    before = twin(net)
+    tfmap.fit(net, source, out=folder, **TO_BE_STOPPED)
+    return before, net, Run(folder)
+
+
 @pytest.mark.parametrize("batches", [2, 3, 5, 7])
-def test_a_stopped_training_goes_on_to_the_same_weights(net, source, tmp_path, batches):
+def test_a_stopped_training_goes_on_to_the_same_weights(whole, source, tmp_path, batches):
     """Three batches an epoch: inside the head phase, at its end, inside the second and third (unmixed) epoch."""
-    settings = {**QUICK, "epochs": 2, "head_epochs": 1, "unmixed_epochs": 1}
-    settings |= {"ema": 0.9, "augment": "flip|rotate(10)|mixup(.2)", "patience": 2}
-    stopped = twin(net)
-    tfmap.fit(net, source, out=tmp_path / "whole", **settings)
+    before, trained, run = whole
+    stopped = twin(before)
     with pytest.raises(KeyboardInterrupt):
-        tfmap.fit(stopped, source, out=tmp_path / "cut", callbacks=[StopAt(batches)], **settings)
+        tfmap.fit(stopped, source, out=tmp_path, callbacks=[StopAt(batches)], **TO_BE_STOPPED)
     fresh = twin(stopped)
     fresh.set_weights([np.zeros_like(value) for value in fresh.get_weights()])
-    tfmap.fit(fresh, source, out=tmp_path / "cut", **settings)
-    same(net, fresh, tolerance=1e-6)
-    whole, cut = (Run(tmp_path / name).read_rows("history.csv") for name in ("whole", "cut"))
-    assert [row["val_accuracy"] for row in whole] == [row["val_accuracy"] for row in cut]
+    tfmap.fit(fresh, source, out=tmp_path, **TO_BE_STOPPED)
+    same(trained, fresh, tolerance=1e-6)
+    assert [row["val_accuracy"] for row in run.read_rows("history.csv")] == [
+        row["val_accuracy"] for row in Run(tmp_path).read_rows("history.csv")
+    ]
 
 
 def test_a_stopped_training_gives_the_signal_back(net, source, tmp_path):
