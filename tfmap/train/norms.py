@@ -1,8 +1,9 @@
 """Batch normalisation by TensorFlow's one kernel for it, while a model learns.
 
 Keras 3 composes it of means, differences and products, each of which walks through the whole tensor, forwards and
-backwards; with the kernel, a step of a classifier takes 0.68 to 0.73 of its time on a CPU (benchmarks/results/norms.json).
-The numbers are the same but for the rounding of their last bits. The layers themselves stay Keras' own.
+backwards; with the kernel, a step of a classifier takes 0.68 to 0.73 of its time on a CPU
+(benchmarks/results/norms.json). The numbers are the same but for the rounding of their last bits. The layers themselves
+stay Keras' own.
 
 Source: Ioffe and Szegedy, Batch Normalization, 2015, algorithm 1.
 """
