@@ -75,6 +75,7 @@ def test_every_value_is_trained_with_every_seed_once(source, tmp_path, counted):
     assert more["rows"][:2] == found["rows"]
 
 
+@pytest.mark.slow
 def test_a_training_does_not_depend_on_what_ran_before_it(source, tmp_path):
     options = {"config": TINY, "key": "augment.ops", "seeds": 1}
     both = compare(source, values=["hue", "flip"], out=tmp_path / "a", **options)["rows"]

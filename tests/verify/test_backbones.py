@@ -8,7 +8,7 @@ import pytest
 
 from tfmap import export, tasks, verify
 
-FAST = ("lenet", "resnet8")
+FAST = ("lenet",)
 # one of each family
 SLOW = ("convnext_tiny", "densenet121", "efficientnet_lite0", "efficientnet_v2_b0", "mobilenet_v1_025")
 SLOW += (
@@ -17,6 +17,7 @@ SLOW += (
     "mobilenet_v4_conv_small",
     "nasnet_mobile",
     "resnet50_v2",
+    "resnet8",
     "xception",
 )
 

@@ -60,6 +60,7 @@ def test_it_is_saved_and_loaded(net, pictures, tmp_path):
         np.testing.assert_allclose(again.predict(pictures, verbose=0)[name], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_a_picture(pictures):
     import tensorflow as tf
 
