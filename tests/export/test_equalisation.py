@@ -109,6 +109,21 @@ def test_models_in_the_model_are_seen(photos):
     np.testing.assert_allclose(_answers(copy, photos), _answers(model, photos), rtol=1e-3, atol=1e-4)
 
 
+def test_layers_of_one_name_in_two_models_have_widths_of_their_own(photos):
+    first, second = (_model(FRONTS[name]) for name in ("a convolution alone", "several for each channel"))
+    second.get_layer("scaled").set_weights([100 * w for w in second.get_layer("scaled").get_weights()])
+    inputs = keras.Input((48, 48, 3))
+    parts = [
+        L.GlobalAveragePooling2D()(keras.Model(m.input, m.output, name=n)(inputs))
+        for m, n in ((first, "a"), (second, "b"))
+    ]
+    model = keras.Model(inputs, L.Concatenate()(parts))
+    copy = equalisation.equalised(model, photos[0])
+    for name, alone in (("a", first), ("b", second)):
+        expected = equalisation.equalised(alone, photos[0]).get_layer("reader").kernel
+        np.testing.assert_allclose(copy.get_layer(name).get_layer("reader").kernel, expected, rtol=1e-4)
+
+
 def test_the_callers_model_is_left_alone(photos):
     model = _model(FRONTS["a normalisation"])
     before = [weight.numpy().copy() for weight in model.weights]

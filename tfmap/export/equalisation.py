@@ -57,7 +57,7 @@ def equalised(model: keras.Model, pictures: np.ndarray) -> keras.Model:
     found = chains(copy)
     widths = _widths(copy, pictures, [chain.reader for chain in found])
     for chain in found:
-        _widen(chain, factors(widths[chain.reader.name]))
+        _widen(chain, factors(widths[id(chain.reader)]))
     return copy
 
 
@@ -124,14 +124,14 @@ def _is_scalable(operation: Any) -> bool:
     return type(operation) is L.Activation and operation.activation in _SCALABLE
 
 
-def _widths(model: keras.Model, pictures: np.ndarray, readers: list[Any]) -> dict[str, np.ndarray]:
-    """The largest magnitude of each channel that a layer reads, on all of the pictures."""
-    names, found = {id(reader): reader.name for reader in readers}, {}
+def _widths(model: keras.Model, pictures: np.ndarray, readers: list[Any]) -> dict[int, np.ndarray]:
+    """Layer, by id -> the largest magnitude of each channel that it reads, on all of the pictures."""
+    found: dict[int, Any] = dict.fromkeys(map(id, readers), 0.0)  # names are shared among models in a model
 
     def visit(operation: Any, args: tuple, kwargs: dict) -> Any:
-        if id(operation) in names:
-            name, largest = names[id(operation)], tf.reduce_max(tf.abs(args[0]), axis=(0, 1, 2)).numpy()
-            found[name] = np.maximum(found.get(name, 0.0), largest)
+        if id(operation) in found:
+            largest = tf.reduce_max(tf.abs(args[0]), axis=(0, 1, 2)).numpy()
+            found[id(operation)] = np.maximum(found[id(operation)], largest)
         return operation(*args, **kwargs)
 
     for start in range(0, len(pictures), AT_ONCE):
