@@ -1,14 +1,41 @@
-"""What stops TensorFlow's converter, as an error of ours."""
+"""TensorFlow's converter: how a model comes to it, and what stops it, as an error of ours."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfmap.errors import InputError
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 LINE = 200  # characters of a reason that the converter gives
+
+
+def save(serve: Callable[[tf.Tensor], dict[str, tf.Tensor]], signature: tf.TensorSpec, folder: str | Path) -> None:
+    """A SavedModel that the converter takes, its weights constants: variables would take three quarters of the time.
+
+    Args:
+        serve: a picture -> outputs by name, in TensorFlow's ops.
+        signature: of the picture.
+        folder: is made.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    concrete = tf.function(serve, autograph=False).get_concrete_function(signature)
+    frozen = convert_variables_to_constants_v2(concrete)
+
+    def named(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return tf.nest.pack_sequence_as(concrete.structured_outputs, frozen(image))
+
+    module = tf.Module()
+    module.serve = tf.function(named, input_signature=[signature], autograph=False)
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
 
 
 @contextmanager

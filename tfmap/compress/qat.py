@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfmap import converter
 from tfmap.compress import bridge, fake_quantizers, means, normalisation, quantizers
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
@@ -162,13 +163,13 @@ class QuantizedModel:
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder, batch_size=batch_size)
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.inference_input_type = converter.inference_output_type = getattr(tf, input_type)
+            made = tf.lite.TFLiteConverter.from_saved_model(folder)
+            made.optimizations = [tf.lite.Optimize.DEFAULT]
+            made.inference_input_type = made.inference_output_type = getattr(tf, input_type)
             with warnings.catch_warnings(), refusing("compress", self.legacy.name, way_out=_WAY_OUT):
                 # Said of every full-integer file; the ranges are in the graph.
                 warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
-                return converter.convert()
+                return made.convert()
 
     def save(self, folder: str | Path, *, batch_size: int | None = None) -> None:
         """A SavedModel that TFLiteConverter.from_saved_model turns into the int8 file, with no tf_keras needed.
@@ -179,13 +180,10 @@ class QuantizedModel:
         """
         signature = tf.TensorSpec((batch_size, *self.legacy.input_shape[1:]), tf.float32, name="image")
 
-        @tf.function(input_signature=[signature], autograph=False)
         def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"probabilities": self.legacy(image, training=False)}
 
-        module = tf.Module()
-        module.model, module.serve = self.legacy, serve
-        tf.saved_model.save(module, str(folder), signatures=serve)
+        converter.save(serve, signature, folder)
 
 
 def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.CalibratedRange]:

@@ -19,9 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from tfmap.converter import refusing
+from tfmap.converter import refusing, save
 from tfmap.errors import InputError
 from tfmap.export import floats, rewriting
 
@@ -218,31 +217,20 @@ def _in_float32(config: object) -> object:
 def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator[tf.lite.TFLiteConverter]:
     """A converter of the model at inference.
 
-    Through a SavedModel of our own rather than `from_keras_model`, which prints, and leaves the output nameless. Its
-    weights are constants: saving and loading variables took three quarters of a conversion.
+    Through a SavedModel of our own rather than `from_keras_model`, which prints, and leaves the output nameless.
     """
     model = single_precision(model)
     signature = tf.TensorSpec((batch_size or None, *input_shape(model)), input_type, name="image")
 
-    @tf.autograph.experimental.do_not_convert
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(tf.cast(image, tf.float32), training=False)
         return outputs if isinstance(outputs, dict) else {OUTPUT: outputs}
 
-    concrete = tf.function(serve).get_concrete_function(signature)
-    frozen = convert_variables_to_constants_v2(concrete)
-
-    @tf.autograph.experimental.do_not_convert
-    def named(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return tf.nest.pack_sequence_as(concrete.structured_outputs, frozen(image))
-
-    module = tf.Module()
-    module.serve = tf.function(named, input_signature=[signature])
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # Said of every full-integer file; the statistics are the representative pictures.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
         with silent(tf.get_logger()):  # "Assets written to" a folder that is gone in a moment
-            tf.saved_model.save(module, folder, signatures={"serve": module.serve})
+            save(serve, signature, folder)
         with refusing("export", model.name, way_out=_WAY_OUT):
             yield tf.lite.TFLiteConverter.from_saved_model(folder)
 
