@@ -42,7 +42,11 @@ def pictures(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("task", "name"),
-    [("detection", "detection_cells"), ("segmentation", "segmentation_membrane")],
+    [
+        ("detection", "detection_cells"),
+        ("segmentation", "segmentation_membrane"),
+        ("instances", "instances_nuclei"),
+    ],
 )
 def test_the_demos_of_other_tasks_are_configs_of_the_repository(task, name):
     text, out = demo.config_of(task)
@@ -56,7 +60,10 @@ def test_an_unknown_task_is_told(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main("demo", ["task=detecton"])
     assert caught.value.code == 2
-    assert "task must be classification | detection | segmentation, received 'detecton'" in capsys.readouterr().err
+    assert (
+        "task must be classification | detection | segmentation | instances, received 'detecton'"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_demo_is_the_config_of_the_repository():

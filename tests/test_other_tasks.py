@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 import tfmap
 from tests.tasks.detectors.test_tfmap_det import body
@@ -19,7 +20,7 @@ from tfmap.litert import LiteModel
 from tfmap.models.levels import marked
 from tfmap.runs import Run
 from tfmap.signatures import keys
-from tfmap.tasks.detectors import tfmap_det
+from tfmap.tasks.detectors import mask_rcnn, tfmap_det
 from tfmap.tasks.segmenters import tfmap_seg
 from tfmap.train import records
 
@@ -27,21 +28,27 @@ SIZE = (64, 96, 3)
 CONFIGS = {
     "detection": {"datasets": {"source": "sample:cells"}, "augment": {"ops": "flip"}},
     "segmentation": {"datasets": {"source": "sample:membrane"}, "pipeline": {"batch_size": 4}},
+    "instances": {"datasets": {"source": "sample:nuclei", "target": "instances"}, "export": {"format": "dynamic"}},
 }
 SHORT = {"model": {"input_shape": [64, 96, 3]}, "export": {"samples": 8, "coverage": 0}, "verify": {"seconds": 0.01}}
+HEADS = {
+    "detection": partial(tfmap_det.head, depth=1),
+    "segmentation": tfmap_seg.head,
+    "instances": partial(mask_rcnn.head, proposals=20),
+}
 
 
 def untrained(task, classes):
     """As small as a network of the task can be."""
-    head = {"detection": partial(tfmap_det.head, depth=1), "segmentation": tfmap_seg.head}[task]
-    return head(marked(body()), classes, width=8)
+    return HEADS[task](marked(body()), classes, width=8)
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
 def run(request, tmp_path_factory):
     """A run folder that every stage but training (which tests/tasks have) has worked on, and its config."""
-    config = configs.check({"task": request.param, **SHORT, **CONFIGS[request.param]}, "test")
-    source = tfmap.load(config["datasets"]["source"], seed=0)
+    own = {name: {**SHORT.get(name, {}), **part} for name, part in CONFIGS[request.param].items()}
+    config = configs.check({"task": request.param, **SHORT, **own}, "test")
+    source = tfmap.load(**config["datasets"], seed=0)
     run = Run(tmp_path_factory.mktemp(request.param))
     records.write(run, config, source)
     untrained(request.param, len(source.classes)).save(run.file("model.keras"))
@@ -56,7 +63,7 @@ def test_it_is_scored_as_its_task_is(run):
     folder, config = run
     scored = folder.read_json("metrics.json")["splits"]["val"]
     headline = tasks.headline(scored)
-    assert headline == {"detection": "mAP", "segmentation": "mIoU"}[config["task"]]
+    assert headline == {"segmentation": "mIoU"}.get(config["task"], "mAP")
     verified = folder.read_json("verify.json")
     assert verified["metric"]["name"] == headline
     assert verified["metric"]["keras"] == pytest.approx(scored[headline] or 0.0, abs=1e-6)
@@ -74,14 +81,14 @@ def test_the_worst_pictures_are_drawn(run):
 def test_the_page_shows_them(run):
     folder, config = run
     text = report.report(folder).read_text()
-    assert {"detection": "mAP, IoU 0.5", "segmentation": "F1 of edges"}[config["task"]] in text
+    assert {"segmentation": "F1 of edges"}.get(config["task"], "mAP, IoU 0.5") in text
     assert "Per class" in text
 
 
 def test_the_file_names_its_task_and_its_labels(run):
     folder, config = run
     about = metadata.read(folder.file("model.tflite"))
-    source = tfmap.load(config["datasets"]["source"])
+    source = tfmap.load(**config["datasets"])
     assert about.labels == source.classes
     assert about.about["task"] == config["task"]
 
@@ -99,6 +106,9 @@ def test_pictures_are_named_and_drawn(run, tmp_path):
         top, left, bottom, right = part.get("box", (0, 0, 50, 120))
         assert 0 <= top <= bottom <= 50
         assert 0 <= left <= right <= 120
+        if config["task"] == "instances":
+            assert part["mask"]["size"] == [50, 120]
+            assert coco_mask.area({**part["mask"], "counts": part["mask"]["counts"].encode()}) == part["pixels"]
 
 
 def test_a_large_picture_is_seen_through_windows(run, tmp_path):
@@ -129,7 +139,7 @@ def test_windows_out_of_range(run, windows):
 
 def test_a_preview_shows_what_is_there(run):
     _, config = run
-    sheet = preview.preview(tfmap.load(config["datasets"]["source"]), config=config, pictures=1, draws=1)
+    sheet = preview.preview(tfmap.load(**config["datasets"]), config=config, pictures=1, draws=1)
     assert sheet.width > 2 * 224
 
 

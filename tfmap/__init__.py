@@ -34,6 +34,7 @@ _FUNCTIONS = {
     "build_classifier": ("tfmap.tasks.classification", "build"),
     "build_detector": ("tfmap.tasks.detection", "build"),
     "build_segmenter": ("tfmap.tasks.segmentation", "build"),
+    "build_instance_segmenter": ("tfmap.tasks.instances", "build"),
     "load": ("tfmap.datasets", "load"),
     "examine": ("tfmap.doctor", "examine"),
     "fit": ("tfmap.train", "fit"),

@@ -32,6 +32,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "classes": (("int32",), (2,)),
     "points": (("float32",), (3,)),
     "mask": (("int32",), (3,)),
+    "instances": (("int32",), (3,)),
     "whole": (("int32",), (2,)),
     "weight": (("float32",), (1,)),
     "id": (("string",), (1,)),

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from tfmap.runs import Run
 
-# What configs/classification_trash.yaml, detection_cells.yaml and segmentation_membrane.yaml hold: those files are not
-# there after `pip install`, so they stand here as well, and a test keeps them equal.
+# What classification_trash.yaml, detection_cells.yaml, segmentation_membrane.yaml and instances_nuclei.yaml of configs/
+# hold: those files are not there after `pip install`, so they stand here as well, and a test keeps them equal.
 CONFIG = """
 datasets:
   source: sample:trash
@@ -108,7 +108,41 @@ verify:
   budget: 2
 """
 
-CONFIGS = {"classification": CONFIG, "detection": CELLS, "segmentation": MEMBRANE}
+NUCLEI = """
+task: instances
+
+datasets:
+  source: sample:nuclei
+  target: instances
+
+pipeline:
+  batch_size: 4
+
+augment:
+  # a slide has no above and no left
+  ops: flip|vflip|turn90|zoom(.3)|brightness(.2)
+
+model:
+  arch: mask_rcnn
+  backbone: mobilenet_v1_025
+  input_shape: [256, 256, 3]
+  width: 32
+
+train:
+  epochs: 30
+  learning_rate: 4e-3
+  ema: 0.98
+  keep: last
+  clip_norm: 10.0
+
+export:
+  format: dynamic             # its second look at boxes has no integer kernels
+
+verify:
+  budget: 2
+"""
+
+CONFIGS = {"classification": CONFIG, "detection": CELLS, "segmentation": MEMBRANE, "instances": NUCLEI}
 
 # stage -> what it is about to do
 STAGES = {
@@ -158,7 +192,9 @@ def stages_of(config: dict[str, Any]) -> list[str]:
 
 def config_of(task: str) -> tuple[str, str]:
     """The YAML text of a task's demo, and its run folder; those of classification for a task that there is not."""
-    return CONFIGS.get(task, CONFIG), f"runs/demo_{task}" if task in ("detection", "segmentation") else "runs/demo"
+    return CONFIGS.get(
+        task, CONFIG
+    ), f"runs/demo_{task}" if task in CONFIGS and task != "classification" else "runs/demo"
 
 
 def _run(name: str, config: dict[str, Any], run: Run, console: Console) -> None:

@@ -89,14 +89,16 @@ def truths(split: Split, task: str) -> Any:
         task: its name.
 
     Returns:
-        labels int32 (N,) or float32 (N, K); `source.Boxes`; or masks, uint8 (h, w) each.
+        labels int32 (N,) or float32 (N, K); `source.Boxes`; masks, uint8 (h, w) each; or `instances.Truths`.
     """
     from tfmap import tasks
+    from tfmap.instances import Truths
 
     wanted = tasks.target(tasks.get(task))
-    if wanted == "mask":
-        return [split.masks.read(picture) for picture in range(len(split))]
-    return split.boxes if wanted == "boxes" else split.labels
+    if wanted in ("label", "boxes"):
+        return split.boxes if wanted == "boxes" else split.labels
+    masks = [split.masks.read(picture) for picture in range(len(split))]
+    return Truths(split.boxes, masks) if wanted == "instances" else masks
 
 
 def _check_read(split: Split, lost: Sequence[Skipped]) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from tfmap import sheets, tasks
 from tfmap.average_precision import Found
+from tfmap.instances import Truths
 from tfmap.pipeline.files import Files
 from tfmap.runs import Run, replacing
 from tfmap.source import Source, Split
@@ -45,7 +46,7 @@ def write(run: Run, found: Mapping[str, dict], source: Source, task: str) -> Non
 
 
 def _arrays(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The answers as arrays; masks are too large to keep, `predict` makes them again."""
+    """The answers as arrays; masks are too large to keep, `predict` makes them again; boxes are without theirs."""
     answers = result["answers"]
     if isinstance(answers, np.ndarray):
         return {"probabilities": answers, "truths": result["truths"]}
@@ -92,6 +93,8 @@ def _as_answer(truths: Any, picture: int, classes: int) -> Any:
     """What is true of a picture, as the model would say it."""
     if isinstance(truths, list):
         return truths[picture]
+    if isinstance(truths, Truths):
+        return truths.of(picture)
     if not isinstance(truths, np.ndarray):
         rows = truths.rows(picture)
         return Found(truths.boxes[rows], np.ones(rows.stop - rows.start, np.float32), truths.classes[rows])

@@ -88,6 +88,8 @@ def picture(batch: Mapping[str, Any], row: int, classes: Sequence[str]) -> Pictu
     from tfmap import sheets
 
     found = {key: batch[key][row] for key in ("boxes", "classes", "mask", "points") if key in batch}
+    if "instances" in batch:
+        found["mask"] = sheets.apart(batch["instances"][row])
     text = f"{(found['classes'] >= 0).sum()} boxes" if "boxes" in found else ""
     if "label" in batch and not found:
         text = sheets.label(batch["label"][row], classes)

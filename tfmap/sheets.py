@@ -50,12 +50,21 @@ def label(value: np.ndarray, classes: Sequence[str]) -> str:
     return " + ".join(name if share > 0.995 else f"{name} {share:.2f}" for name, share in shares) or "none"
 
 
+def apart(instances: np.ndarray) -> np.ndarray:
+    """Objects as the mask of a Picture, in which neighbours differ in colour and none is ignored.
+
+    Args:
+        instances: int (H, W), 0 for none, else the number of the object.
+    """
+    return np.where(instances > 0, 1 + (instances - 1) % len(COLOURS), 0)
+
+
 def draw(picture: Picture, classes: Sequence[str] = (), side: int = SIDE) -> Image.Image:
     """The picture, its longer side `side` pixels, with what lies in it drawn over.
 
     Args:
         picture: what to draw.
-        classes: names for the boxes; without them only the frames are drawn.
+        classes: names for the boxes; without them, or of one that all boxes are of, only the frames are drawn.
         side: pixels.
     """
     pixels = np.clip(np.round(np.asarray(picture.image, np.float32)), 0, 255).astype(np.uint8)
@@ -91,7 +100,7 @@ def _frame(canvas: ImageDraw.ImageDraw, box: np.ndarray, kind: int, classes: Seq
     top, left, bottom, right = (float(edge) for edge in box)
     colour = COLOURS[kind % len(COLOURS)]
     canvas.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=2)
-    if kind < len(classes):
+    if kind < len(classes) and len(classes) > 1:
         font = ImageFont.load_default(_TEXT - 2)
         place = canvas.textbbox((left + 2, top + 1), classes[kind], font=font)
         canvas.rectangle((place[0] - 1, place[1] - 1, place[2] + 1, place[3] + 1), fill=colour)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from tfmap.errors import InputError, did_you_mean
 
 _ROOT = Path(__file__).parents[1]
-TASKS = ("classification", "detection", "segmentation")
+TASKS = ("classification", "detection", "segmentation", "instances")
 
 # section -> the function whose keyword arguments are its keys; some depend on the task
 SECTIONS = {

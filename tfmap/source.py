@@ -54,13 +54,13 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Masks:
-    """The class masks of N pictures, read one at a time.
+    """The masks of N pictures, read one at a time: of classes, or of objects.
 
     Attributes:
         items: object (N,): whatever `reader` takes, such as the path of a mask file, or polygons.
-        reader: item -> uint8 (h, w), of the upright picture's size: class of each pixel, 255 is ignored. A function of
-            a module (or a partial of one), so that it can be sent to another process. Raises OSError or ValueError for
-            a mask that cannot be used.
+        reader: item -> uint8 (h, w), of the upright picture's size: class of each pixel, 255 is ignored; of objects 0
+            where none is, else 1 + the row of the picture's boxes. A function of a module (or a partial of one), so
+            that it can be sent to another process. Raises OSError or ValueError for a mask that cannot be used.
     """
 
     items: np.ndarray
@@ -76,6 +76,9 @@ class Masks:
     def take(self, indices: np.ndarray) -> Masks:
         """The masks of the pictures at `indices`, in that order."""
         return Masks(self.items[indices], self.reader)
+
+
+MOST = 254  # objects of a picture that have a number in its mask of objects: the first ones
 
 
 # Where an encoded picture lies in a file of many: bytes `offset` to `offset + length` of shard number `shard`.
@@ -95,7 +98,7 @@ class Split:
         ids: object (N,) of str: the source path (or a name) that error lists and reports show.
         odd: bool (N,): pictures that only Pillow decodes rightly (EXIF rotation, CMYK, 16 bits, alpha, WebP, ...).
         boxes: boxes of the N pictures, where the data has them.
-        masks: masks of the N pictures, where the data has them.
+        masks: masks of the N pictures, where the data has them; of objects where it has boxes, too.
         shards: paths of the files that a "record" lies in.
     """
 
@@ -137,7 +140,7 @@ class Source:
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
     multi_label: bool = False
-    target: Literal["label", "boxes", "mask"] = "label"
+    target: Literal["label", "boxes", "mask", "instances"] = "label"
     skipped: tuple[Skipped, ...] = ()
     findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digest: str = ""

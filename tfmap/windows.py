@@ -90,17 +90,20 @@ def gathered(parts: Sequence[Found], places: np.ndarray, window: Size, whole: Si
     """
     limits = np.float32(whole)
     moved = [one._replace(boxes=one.boxes + np.tile(place, 2)) for one, place in zip(parts, places, strict=True)]
-    boxes, scores, classes = (np.concatenate(column) for column in zip(*moved, strict=True))
+    masks = [one.masks for one in moved]
+    every = Found(
+        *(np.concatenate([one[place] for one in moved]) for place in range(3)),
+        None if masks[0] is None else np.concatenate(masks),
+    )
     source = np.repeat(np.arange(len(parts)), [len(one.scores) for one in parts])
     low, high = places[source], places[source] + np.int32(window)
-    cut_low = (boxes[:, :2] <= low + EDGE) & (low > 0)
-    cut_high = (boxes[:, 2:] >= high - EDGE) & (high < limits)
-    kept = ~_is_part(boxes, classes, source, (cut_low | cut_high).any(axis=1))
-    boxes, scores, classes = boxes[kept].astype(np.float32), scores[kept], classes[kept]
+    cut_low = (every.boxes[:, :2] <= low + EDGE) & (low > 0)
+    cut_high = (every.boxes[:, 2:] >= high - EDGE) & (high < limits)
+    every = every.take(~_is_part(every.boxes, every.classes, source, (cut_low | cut_high).any(axis=1)))
+    every = every._replace(boxes=every.boxes.astype(np.float32))
     # Classes far from each other, so that none suppresses another one's boxes.
-    apart = boxes + np.float32(max(whole) * 2) * classes[:, None]
-    best = suppress(apart, scores, threshold=overlap, most=len(scores))
-    return Found(boxes[best], scores[best], classes[best])
+    apart = every.boxes + np.float32(max(whole) * 2) * every.classes[:, None]
+    return every.take(suppress(apart, every.scores, threshold=overlap, most=len(every.scores)))
 
 
 def _is_part(boxes: np.ndarray, classes: np.ndarray, source: np.ndarray, at_edge: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ def test_unknown_format():
 
 def test_unknown_sample():
     with pytest.raises(
-        InputError, match=r"unknown sample 'trahs'\. Samples: cells, membrane, trash\. Did you mean 'trash'\?"
+        InputError, match=r"unknown sample 'trahs'\. Samples: cells, membrane, nuclei, trash\. Did you mean 'trash'\?"
     ):
         load("sample:trahs")
 

@@ -9,7 +9,7 @@ from tfmap.datasets import load, samples
 
 
 def test_names():
-    assert samples.names() == ["cells", "membrane", "trash"]
+    assert samples.names() == ["cells", "membrane", "nuclei", "trash"]
 
 
 def size(folder):
@@ -46,6 +46,27 @@ def test_membranes_are_masks_of_two_classes():
     folder = samples.folder("membrane")
     assert size(folder) <= 2_000_000
     assert "Copyright (c) 2019 zhixuhao" in (folder / "LICENSE").read_text()
+
+
+def test_nuclei_are_objects_with_their_pixels():
+    source = load("sample:nuclei", target="instances")
+    assert (source.target, source.classes) == ("instances", ("nucleus",))
+    assert {name: len(split) for name, split in source.splits.items()} == {"train": 36, "val": 12}
+    assert sum(len(split.boxes.boxes) for split in source.splits.values()) == 914
+    for split in source.splits.values():
+        for row, path in enumerate(split.images):
+            with Image.open(path) as image:
+                assert (image.format, image.mode, image.size) == ("JPEG", "L", (256, 256))
+                pixels = np.asarray(image)
+            mask, boxes = split.masks.read(row), split.boxes.boxes[split.boxes.rows(row)]
+            assert set(np.unique(mask)) == set(range(len(boxes) + 1))
+            assert pixels[mask > 0].mean() > 2 * pixels[mask == 0].mean()  # nuclei shine
+            for number, box in enumerate(boxes, 1):
+                rows, columns = np.nonzero(mask == number)
+                np.testing.assert_array_equal(box, [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+    folder = samples.folder("nuclei")
+    assert size(folder) <= 400_000
+    assert "CC0 1.0" in (folder / "LICENSE").read_text()
 
 
 def test_the_package_stays_small():

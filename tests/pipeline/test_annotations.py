@@ -94,10 +94,10 @@ def extent(pixels):
 def test_boxes_and_masks_lie_on_their_pixels(drawn, prepare):
     made = read(drawn, prepare=prepare)
     assert made["boxes"].shape == (COUNT, 1, 4)  # crowds are out
-    assert made["mask"].dtype == np.int32
+    assert made["instances"].dtype == np.int32
     own = drawn.boxes.classes[~drawn.boxes.crowd]
     np.testing.assert_array_equal(made["classes"][:, 0], own)
-    for image, box, mask in zip(made["image"], made["boxes"][:, 0], made["mask"], strict=True):
+    for image, box, mask in zip(made["image"], made["boxes"][:, 0], made["instances"], strict=True):
         bright = image[..., 0] > 160
         assert np.abs(extent(bright) - box).max() <= 1.5  # half a pixel of ours, half of one that libjpeg shrank
         assert (bright != (mask == 1)).mean() < 0.03
@@ -108,9 +108,9 @@ def test_a_crop_moves_cuts_and_drops(drawn):
     kept = made["classes"][:, 0] >= 0
     assert 0.3 < kept.mean() < 1
     assert (made["boxes"][~kept] == 0).all()
-    shares = (made["mask"] == 1).mean((1, 2))
+    shares = (made["instances"] == 1).mean((1, 2))
     assert shares[~kept].max() < 0.5  # what was dropped is the rest of a rectangle
-    for image, box, mask in zip(made["image"][kept], made["boxes"][kept, 0], made["mask"][kept], strict=True):
+    for image, box, mask in zip(made["image"][kept], made["boxes"][kept, 0], made["instances"][kept], strict=True):
         bright = image[..., 0] > 160
         assert np.abs(extent(bright) - box).max() <= 2.5  # a decoder that shrinks by 2 or 4 has coarser borders
         assert (bright != (mask == 1)).mean() < 0.06
@@ -130,7 +130,7 @@ def test_what_fills_up_the_last_batch_is_blank(pngs):
     assert (made["weight"] == [1, 1, 1, 0, 0, 0, 0, 0]).all()
     assert (made["boxes"][3:] == 0).all()
     assert (made["classes"][3:] == -1).all()
-    assert (made["mask"][3:] == 255).all()
+    assert (made["instances"][3:] == 0).all()
 
 
 @pytest.mark.parametrize(("item", "reason"), [("gone", "the mask is gone"), ("small", "its mask is 5 x ")])
@@ -143,7 +143,7 @@ def test_a_mask_that_cannot_be_used_loses_its_picture(pngs, item, reason, tmp_pa
     broken = replace(pngs, masks=Masks(items, read_mask))
     made = read(broken)
     np.testing.assert_array_equal(made["weight"], np.arange(COUNT) != 5)
-    assert (made["mask"][5] == 255).all()
+    assert (made["instances"][5] == 0).all()
     assert (made["classes"][5] == -1).all()
     assert [lost.reason[: len(reason)] for lost in pipeline.lost(broken)] == [reason]
 

@@ -61,9 +61,9 @@ def test_letterbox_keeps_the_shape_and_fills_with_grey(size, inner):
     image, mask = made["image"].numpy(), made["mask"].numpy()
     assert (image[y:bottom, x:right] == 255).all()
     assert (mask[y:bottom, x:right] == 1).all()
-    image[y:bottom, x:right], mask[y:bottom, x:right] = fit.GREY, fit.IGNORED
+    image[y:bottom, x:right], mask[y:bottom, x:right] = fit.GREY, fit.AROUND["mask"]
     assert (image == fit.GREY).all()
-    assert (mask == fit.IGNORED).all()
+    assert (mask == fit.AROUND["mask"]).all()
     np.testing.assert_allclose(made["boxes"], [inner])
 
 

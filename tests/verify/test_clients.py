@@ -15,7 +15,7 @@ from tfmap.average_precision import Found
 from tfmap.errors import InputError
 from tfmap.export import convert, metadata, representative
 from tfmap.models.levels import marked
-from tfmap.tasks.detectors import tfmap_det
+from tfmap.tasks.detectors import mask_rcnn, tfmap_det
 from tfmap.tasks.segmenters import tfmap_seg
 from tfmap.verify import clients
 
@@ -146,7 +146,7 @@ def test_other_pixels_are_told():
 
 
 def _row(found):
-    return [(KINDS[kind], score, box) for box, score, kind in zip(*map(np.ndarray.tolist, found), strict=True)]
+    return [(KINDS[kind], score, box) for box, score, kind in zip(*map(np.ndarray.tolist, found[:3]), strict=True)]
 
 
 def test_a_page_for_boxes_there_is_not():
@@ -154,6 +154,13 @@ def test_a_page_for_boxes_there_is_not():
     net = tfmap_det.head(marked(body()), 3, width=16, depth=1)
     with pytest.raises(InputError, match="verify.browser runs the page .* kits of the task detection have none"):
         verify.verify(net, b"", source, classes=KINDS, task="detection", browser=True)
+
+
+def test_a_client_for_instances_there_is_not():
+    source = tfmap.load("sample:nuclei", target="instances").split("val")
+    net = mask_rcnn.head(marked(body()), 1, width=8, proposals=4)
+    with pytest.raises(InputError, match="verify.clients asks MediaPipe Tasks, which has none for instances"):
+        verify.verify(net, b"", source, classes=("nucleus",), task="instances", clients=True)
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, classifier, lite_files, trash_split, trash_classes):

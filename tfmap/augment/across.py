@@ -23,7 +23,7 @@ def mix(batch: Batch, step: Step, draw: Draw) -> dict[str, Any]:
 
 def paste(batch: Batch, step: Step, draw: Draw) -> dict[str, Any]:
     """Objects of the picture before."""
-    share, objects = tiles.pasted(batch["mask"], _active(step, step.drawn(draw)))
+    share, objects = tiles.pasted(_objects(batch), _active(step, step.drawn(draw)))
     return _mixed(batch, share[..., None], objects)
 
 
@@ -34,6 +34,10 @@ def mosaic(batch: Batch, step: Step, draw: Draw) -> dict[str, Any]:
 
 
 ACROSS: dict[str, Callable[[Batch, Step, Draw], dict[str, Any]]] = {"mix": mix, "paste": paste, "mosaic": mosaic}
+
+
+def _objects(batch: Batch) -> Tensor:
+    return batch["mask"] if "mask" in batch else batch["instances"]
 
 
 def _active(step: Step, drawn: Tensor) -> Tensor:

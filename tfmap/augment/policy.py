@@ -26,12 +26,13 @@ from tfmap.augment.draws import Draw
 from tfmap.augment.grammar import Call, leaves
 from tfmap.augment.selection import steps
 from tfmap.augment.stages import GEOMETRY, touched
+from tfmap.augment.targets import BEYOND
 from tfmap.errors import InputError
 
 Tensor = Any
 Batch = Mapping[str, Any]
 
-_TARGETS = ("boxes", "classes", "points", "mask")
+_TARGETS = ("boxes", "classes", "points", "mask", "instances")
 
 
 class Policy:
@@ -73,9 +74,9 @@ class Policy:
         Returns:
             dict: a new batch. "image" keeps shape and dtype, clipped to 0..255 and rounded where uint8. Where the
             policy mixes, "label" is float32 (B, K), in the shares of the pixels, and "weight" is mixed in the same
-            shares: each picture brings its part of the weight along. "boxes" with "classes", "points" and "mask" follow
-            their pixels, see `tfmap.augment.targets`; a `mosaic` makes (B, 4N, 4) of boxes (B, N, 4), and each of
-            `mixup`, `cutmix`, `mix` and `copy_paste` (B, 2N, 4). Everything else is passed on.
+            shares: each picture brings its part of the weight along. "boxes" with "classes", "points", "mask" and
+            "instances" follow their pixels, see `tfmap.augment.targets`; a `mosaic` makes (B, 4N, 4) of boxes
+            (B, N, 4), and each of `mixup`, `cutmix`, `mix` and `copy_paste` (B, 2N, 4). Everything else is passed on.
 
         Raises:
             InputError: a batch that the policy cannot work on.
@@ -118,9 +119,8 @@ class Policy:
         return ops.one_hot(label, self.classes, dtype="float32")
 
     def _check(self, batch: Batch) -> None:
-        needed = (
-            {"image"} | ({"classes"} if "boxes" in batch else set()) | ({"mask"} if self._names("paste") else set())
-        )
+        needed = {"image"} | ({"classes"} if "boxes" in batch else set())
+        needed |= {"boxes"} if "instances" in batch else {"mask"} if self._names("paste") else set()
         needed |= {"label"} if self.mixes_labels and not set(batch) & set(_TARGETS) else set()
         for key in sorted(needed):
             if key not in batch:
@@ -134,10 +134,11 @@ class Policy:
         self._check_targets(batch, shape)
 
     def _check_targets(self, batch: Batch, shape: tuple[int | None, ...]) -> None:
-        if "mask" in batch and tuple(batch["mask"].shape[1:]) != shape[1:3]:
-            raise InputError(
-                f"augment: mask must be as large as image, received {tuple(batch['mask'].shape)} and {shape}."
-            )
+        for key in BEYOND:
+            if key in batch and tuple(batch[key].shape[1:]) != shape[1:3]:
+                raise InputError(
+                    f"augment: {key} must be as large as image, received {tuple(batch[key].shape)} and {shape}."
+                )
         if "points" in batch and self._names(*ACROSS):
             raise InputError(
                 f"augment: {self._names(*ACROSS)} makes one picture of several, and key points cannot say whose they "

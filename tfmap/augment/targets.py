@@ -21,6 +21,8 @@ KEEP = 0.25
 # Pixels. What is shorter is under one cell of the finest feature map that a detector here reads (stride 8) by far.
 LEAST = 2.0
 IGNORED = 255
+# What stands in a mask of classes, and in one of objects, where the picture shows nothing of its own.
+BEYOND = {"mask": IGNORED, "instances": 0}
 # A bend makes curves of edges; in eight pieces they are followed to a tenth of a pixel at 224.
 _PIECES = 8
 
@@ -34,10 +36,10 @@ def warped(
     """The targets of warped pictures.
 
     Boxes become the smallest boxes around their moved corners (under a bend: their moved edges), so a turned box grows.
-    Of a mask every pixel takes the nearest one; what was not in the picture is ignored (255), never mirrored.
+    Of a mask every pixel takes the nearest one; what was not in the picture is as BEYOND says, never mirrored.
 
     Args:
-        targets: "boxes" with "classes", "points", "mask", whichever are there.
+        targets: "boxes" with "classes", "points", "mask" and "instances", whichever are there.
         warp: what moved the pictures.
         sources: `warp.sources()`.
         point_pairs: rows of key points that exchange their names in a mirrored picture, such as [(1, 2)].
@@ -49,9 +51,7 @@ def warped(
         points = targets["points"]
         moved = _inside(warp.follow(points[..., :2]), points[..., 2:], warp.size)
         found["points"] = _renamed(moved, point_pairs, warp.mirrors()) if point_pairs else moved
-    if "mask" in targets:
-        found["mask"] = _nearest(targets["mask"], *sources)
-    return found
+    return found | {key: _nearest(targets[key], *sources, BEYOND[key]) for key in BEYOND if key in targets}
 
 
 def _moved_boxes(boxes: Tensor, classes: Tensor, warp: Warp) -> dict[str, Tensor]:
@@ -77,13 +77,13 @@ def _inside(points: Tensor, there: Tensor, size: tuple[int, int]) -> Tensor:
     return ops.where(inside, ops.concatenate([points, ops.ones_like(there)], axis=-1), 0.0)
 
 
-def _nearest(mask: Tensor, y: Tensor, x: Tensor) -> Tensor:
+def _nearest(mask: Tensor, y: Tensor, x: Tensor, beyond: int) -> Tensor:
     height, width = mask.shape[1:]
     row, column = (ops.cast(ops.floor(position), "int32") for position in (y, x))
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     picture = ops.arange(ops.shape(mask)[0], dtype="int32")[:, None, None] * height
     place = (picture + ops.clip(row, 0, height - 1)) * width + ops.clip(column, 0, width - 1)
-    return ops.where(inside, ops.take(ops.reshape(mask, (-1,)), place, axis=0), IGNORED)
+    return ops.where(inside, ops.take(ops.reshape(mask, (-1,)), place, axis=0), beyond)
 
 
 def _renamed(points: Tensor, pairs: Sequence[tuple[int, int]], mirrored: Tensor) -> Tensor:
@@ -97,7 +97,8 @@ def _renamed(points: Tensor, pairs: Sequence[tuple[int, int]], mirrored: Tensor)
 def hidden(targets: Mapping[str, Tensor], wiped: Tensor) -> dict[str, Tensor]:
     """The targets of pictures of which some pixels were wiped out.
 
-    Boxes follow the rule above; a mask is ignored there; a point that lies there is absent.
+    Boxes follow the rule above; a mask of classes is ignored there, one of objects has none; a point that lies there is
+    absent.
 
     Args:
         targets: as in `warped`.
@@ -109,9 +110,7 @@ def hidden(targets: Mapping[str, Tensor], wiped: Tensor) -> dict[str, Tensor]:
         found |= seen(targets["boxes"], targets["classes"], share)
     if "points" in targets:
         found["points"] = _unhidden(targets["points"], share)
-    if "mask" in targets:
-        found["mask"] = ops.where(wiped, IGNORED, targets["mask"])
-    return found
+    return found | {key: ops.where(wiped, BEYOND[key], targets[key]) for key in BEYOND if key in targets}
 
 
 def _unhidden(points: Tensor, share: Tensor) -> Tensor:
@@ -172,10 +171,10 @@ def _ends(amount: Tensor) -> tuple[Tensor, Tensor]:
 def mixed(batch: Mapping[str, Tensor], share: Tensor, of: Tensor | None = None) -> dict[str, Tensor]:
     """Boxes and masks of pictures that keep `share` of their pixels and take the rest from the one before them.
 
-    Boxes of both, (B, 2N, 4), by the rule above. A pixel of the mask is that of the larger share: classes do not blend.
+    Boxes of both, (B, 2N, 4), by the rule above. A pixel of a mask is that of the larger share: classes do not blend.
 
     Args:
-        batch: "boxes" with "classes", "mask", whichever are there.
+        batch: "boxes" with "classes", "mask" and "instances", whichever are there.
         share: float32 (B, H, W) in [0, 1].
         of: what the one before had to give, see `seen`; everything, if None.
     """
@@ -185,6 +184,12 @@ def mixed(batch: Mapping[str, Tensor], share: Tensor, of: Tensor | None = None) 
         before = (ops.roll(batch[key], 1, axis=0) for key in ("boxes", "classes"))
         other = seen(*before, 1.0 - share, of)
         found |= {key: ops.concatenate([own[key], other[key]], axis=1) for key in own}
-    if "mask" in batch:
-        found["mask"] = ops.where(share >= 0.5, batch["mask"], ops.roll(batch["mask"], 1, axis=0))
-    return found
+    own, before = share >= 0.5, {key: ops.roll(batch[key], 1, axis=0) for key in BEYOND if key in batch}
+    if "instances" in batch:
+        before["instances"] = renumbered(before["instances"], batch["boxes"].shape[1])
+    return found | {key: ops.where(own, batch[key], other) for key, other in before.items()}
+
+
+def renumbered(instances: Tensor, first: Tensor | int) -> Tensor:
+    """The numbers of objects, int (B, H, W), where their boxes begin at row `first` of a longer table."""
+    return ops.where(instances > 0, instances + first, 0)

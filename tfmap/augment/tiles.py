@@ -42,20 +42,25 @@ class Mosaic:
         """The batch as mosaics; boxes (B, 4N, 4), labels and weights in the shares of the area.
 
         Args:
-            batch: "image" float32 (B, H, W, C); label, weight, boxes with classes, and mask, whichever are there.
+            batch: "image" float32 (B, H, W, C); label, weight, boxes with classes, mask and instances, whichever are
+                there.
         """
         low, high = self._quarters()
         scale = ops.maximum(ops.max((high - low) / self._limit, axis=-1), _LEAST_SCALE)
-        y, x, picture = self._sources(scale)
+        y, x, tile = self._sources(scale)
+        count = ops.shape(self.centre)[0]
+        picture = (ops.arange(count, dtype="int32")[:, None, None] - tile) % count
         found = {**batch, "image": _shown(batch["image"], y, x, picture)}
         for key in {"label", "weight"} & set(batch):
             found[key] = self._blend(batch[key], ops.prod((high - low) / self._limit, axis=-1))
         if "boxes" in batch:
             found |= self._boxes(batch["boxes"], batch["classes"], scale, low, high)
-        if "mask" in batch:
-            row, column = ops.cast(ops.floor(y), "int32"), ops.cast(ops.floor(x), "int32")
-            place = (picture * self.size[0] + row) * self.size[1] + column
-            found["mask"] = ops.take(ops.reshape(batch["mask"], (-1,)), place, axis=0)
+        row, column = ops.cast(ops.floor(y), "int32"), ops.cast(ops.floor(x), "int32")
+        place = (picture * self.size[0] + row) * self.size[1] + column
+        for key in targets.BEYOND.keys() & set(batch):
+            found[key] = ops.take(ops.reshape(batch[key], (-1,)), place, axis=0)
+        if "instances" in batch:
+            found["instances"] = targets.renumbered(found["instances"], tile * batch["boxes"].shape[1])
         return found
 
     @property
@@ -68,9 +73,7 @@ class Mosaic:
         return centre * _SIDE, centre * (1 - _SIDE) + self._limit * _SIDE
 
     def _sources(self, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What each pixel shows: y and x, float32 (B, H, W) in pixels of picture number (B, H, W), int32."""
-        count = ops.shape(self.centre)[0]
-        own = ops.arange(count, dtype="int32")[:, None, None]
+        """What each pixel shows: y and x, float32 (B, H, W), in pixels of a tile's picture, int32 (B, H, W)."""
         y, x = (ops.arange(side, dtype="float32") + 0.5 for side in self.size)
         y, x, active = y[None, :, None], x[None, None, :], self.active[:, None, None]
         below, right = y >= self.centre[:, :1, None], x >= self.centre[:, 1:, None]
@@ -81,7 +84,7 @@ class Mosaic:
         # a tile above the centre ends on it: at the last row, float32 may round to one further
         down = ops.clip(ops.where(active, down, y), 0.0, self.size[0] - 0.5)
         across = ops.clip(ops.where(active, across, x), 0.0, self.size[1] - 0.5)
-        return down, across, ops.where(active, (own - tile) % count, own)
+        return down, across, ops.where(active, tile, 0)
 
     def _blend(self, value: Tensor, share: Tensor) -> Tensor:
         """Labels (B, K) or weights (B,), mixed in shares (B, 4) of the four."""
@@ -122,7 +125,7 @@ def pasted(mask: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
     """Where the objects of the picture before each one (a ring) are pasted into it.
 
     Args:
-        mask: int32 (B, H, W); 0 is background, 255 ignored, everything else an object.
+        mask: int32 (B, H, W), of classes; 0 is background, 255 ignored, everything else an object. Or of objects.
         active: bool (B,).
 
     Returns:

@@ -63,7 +63,7 @@ def of(task: ModuleType, model: keras.Model, classes: int) -> Lesson | None:
     wanted, layer = tasks.target(task), tail.boxes_of(model)
     if wanted == "label":
         return None
-    if wanted == "boxes" and layer is None:
+    if wanted in ("boxes", "instances") and layer is None:
         raise InputError(
             f"compress: {model.name} has no layer of the class Boxes, behind which compression ends. Detectors of one "
             "stage have it: model.arch=tfmap_det, yolo, retinanet or ssd."

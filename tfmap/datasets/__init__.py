@@ -33,7 +33,7 @@ def load(
     source: str,
     *,
     format: Literal["folder", "csv", "tfds", "idx", "npz", "voc", "coco", "yolo", "masks", "records"] | None = None,
-    target: Literal["label", "boxes", "mask"] | None = None,
+    target: Literal["label", "boxes", "mask", "instances"] | None = None,
     val_fraction: float = 0.2,
     test_fraction: float = 0.0,
     seed: int = 0,
@@ -64,7 +64,7 @@ def load(
         source: a folder, a .csv or .npz file, an archive or a URL of such, "sample:<name>", "tfds:<name>[/<config>]".
         format: how to read it; by default what is there decides.
         target: what to read about a picture; by default what the format is for. With label, boxes become the classes
-            that occur in a picture.
+            that occur in a picture; instances are boxes, each with the pixels of its object.
         val_fraction: share of the pictures for val, in [0, 1); not used where the data has a val part.
         test_fraction: share of the pictures for test, in [0, 1); must be 0 where the data has a test part.
         seed: another seed cuts other parts.

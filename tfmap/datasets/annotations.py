@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tfmap.datasets.listing import Listing, Target, objects
-from tfmap.datasets.polygons import Shapes, draw
+from tfmap.datasets.polygons import Shapes, draw, numbered
 from tfmap.errors import InputError
 from tfmap.source import Boxes, Masks, Skipped
 
@@ -63,7 +63,7 @@ class Annotations:
     def listing(
         self, classes: Sequence[str], source: Path, *, target: Target = "boxes", unit: Literal["pixels", "share"]
     ) -> Listing:
-        """Everything collected, with boxes, or with masks if that is the target.
+        """Everything collected: boxes, masks if that is the target, or both of each object if those are instances.
 
         Raises:
             InputError: no pictures at all, or masks are wanted and no object has an outline.
@@ -71,11 +71,13 @@ class Annotations:
         if not self._paths:
             first = [f" The first that was left out: {item.path}: {item.reason}." for item in self.skipped[:1]]
             raise InputError(f"datasets: {source} names no pictures.{''.join(first)}")
-        masks = target == "mask"
-        names = (BACKGROUND, *classes) if masks else tuple(classes)
+        names = (BACKGROUND, *classes) if target == "mask" else tuple(classes)
         labels = np.zeros((len(self._paths), len(names)), np.float32)
-        if masks:
-            self._mark(labels, source)
+        drawn = {"mask": draw, "instances": numbered}.get(target)
+        if drawn and not any(not crowd for shapes in self._shapes for *_, crowd in shapes):
+            raise InputError(f"datasets: {source} has no outlines of objects, so datasets.target cannot be {target}.")
+        if target == "mask":
+            self._mark(labels)
         paths = objects(self._paths)
         return Listing(
             kind="path",
@@ -85,20 +87,18 @@ class Annotations:
             parts=objects(self._parts),
             classes=names,
             skipped=tuple(self.skipped),
-            boxes=None if masks else self._boxes(),
-            masks=Masks(self._items(unit), draw) if masks else None,
+            boxes=None if target == "mask" else self._boxes(),
+            masks=Masks(self._items(unit), drawn) if drawn else None,
             sizes=np.array(self._sizes, np.int64),
             unit=unit,
             declared=True,
             findings={kind: tuple(lines) for kind, lines in self.findings.items()},
         )
 
-    def _mark(self, labels: np.ndarray, source: Path) -> None:
+    def _mark(self, labels: np.ndarray) -> None:
         labels[:, 0] = 1
         for picture, shapes in enumerate(self._shapes):
             labels[picture, [number + 1 for number, _, crowd in shapes if not crowd]] = 1
-        if not labels[:, 1:].any():
-            raise InputError(f"datasets: {source} has no outlines of objects, so datasets.target cannot be mask.")
 
     def _boxes(self) -> Boxes:
         owners, boxes, classes, crowd, difficult = zip(*self._rows, strict=True) if self._rows else ((),) * 5

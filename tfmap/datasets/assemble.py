@@ -16,7 +16,7 @@ from tfmap.errors import InputError
 from tfmap.source import Skipped, Source, Split
 
 _ORDER = ("train", "val", "test")
-_NOUNS = {"boxes": "boxes", "mask": "masks"}
+_NOUNS = {"boxes": "boxes", "mask": "masks", "instances": "boxes with masks"}
 
 
 def assemble(
@@ -87,7 +87,7 @@ def _printable(text: str) -> str:
 
 
 def _check_enough(source: str, listing: Listing) -> None:
-    needed = 1 if listing.target == "boxes" or listing.multi_label else 2
+    needed = 1 if listing.boxes is not None or listing.multi_label else 2
     if len(listing.classes) < needed:
         what = "one class to find" if needed == 1 else "two classes to tell apart"
         only = ", ".join(listing.classes) or "none"

@@ -57,7 +57,7 @@ def _no_collection() -> Iterator[None]:
 
 @_no_collection()
 def read(path: Path, target: Target | None = None) -> Listing:
-    """List the pictures of one file, or of all in a folder, with their boxes, or with masks drawn from their outlines.
+    """List the pictures of one file, or of all in a folder, with their boxes, masks drawn from their outlines, or both.
 
     Raises:
         InputError: no COCO file, one that is no JSON or lacks a list, or a category without a usable name.
@@ -161,10 +161,9 @@ def _add(file: _File, classes: tuple[str, ...], target: Target | None, found: An
         found.add(file.folder / image["file_name"], file.part, size)
         for note in notes.get(image["id"], ()):
             known = _number(note.get("category_id"), numbers)
-            if target == "mask":
-                where = f"{file.path}: annotation {note.get('id')} of {image['file_name']}"
-                _add_shape(where, note, known, size, found)
-            else:
+            where = f"{file.path}: annotation {note.get('id')} of {image['file_name']}"
+            outlined = target in ("mask", "instances") and _add_shape(where, note, known, size, found)
+            if outlined or target in (None, "boxes", "label"):
                 found.box(_box(note.get("bbox")), known, crowd=_is_crowd(note))
     for unknown in sorted(notes.keys() - seen, key=str):
         found.bad(str(file.path), f"{len(notes[unknown])} annotations of image_id {unknown}, which is not there")
@@ -202,13 +201,16 @@ def _is_crowd(note: dict) -> bool:
     return note.get("iscrowd") in (1, True)
 
 
-def _add_shape(where: str, note: dict, known: int, size: tuple[int, int], found: Annotations) -> None:
+def _add_shape(where: str, note: dict, known: int, size: tuple[int, int], found: Annotations) -> bool:
+    """Whether the object has a usable outline."""
     try:
         if known < 0:
             raise ValueError(f"is of no known category ({note.get('category_id')})")
         found.shape(segment(note.get("segmentation"), size), known, crowd=_is_crowd(note))
     except ValueError as error:
         found.bad(where, str(error))
+        return False
+    return True
 
 
 def _box(written: Any) -> Box:

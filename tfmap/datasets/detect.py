@@ -17,10 +17,10 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "idx": ("label",),
     "npz": ("label",),
     "voc": ("boxes", "mask", "label"),
-    "coco": ("boxes", "mask", "label"),
-    "yolo": ("boxes", "mask", "label"),
+    "coco": ("boxes", "mask", "instances", "label"),
+    "yolo": ("boxes", "mask", "instances", "label"),
     "masks": ("mask",),
-    "records": ("label", "boxes", "mask"),
+    "records": ("label", "boxes", "mask", "instances"),
 }
 _FOLDERS = ("folder", "idx", "voc", "masks", "records")  # formats that are always a folder
 _SUFFIXES = {".csv": "csv", ".npz": "npz", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}

@@ -24,7 +24,7 @@ PARTS = {
     "testing": "test",
 }
 
-Target = Literal["label", "boxes", "mask"]
+Target = Literal["label", "boxes", "mask", "instances"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Listing:
         classes: class names, in the order of labels.
         skipped: files that the reader already left out.
         boxes: as they are written, not yet checked: float64, in the `unit` of the annotation, classes in any range.
-        masks: as in `Split`.
+        masks: as in `Split`; with boxes beside them, of objects.
         sizes: int64 (N, 2), (height, width) of the picture by its annotation, or by the index of records; 0 where
             it does not say.
         unit: whether a box is in pixels or in shares of the picture's sides.
@@ -80,7 +80,9 @@ class Listing:
     @property
     def target(self) -> Target:
         """What it says about a picture."""
-        return "boxes" if self.boxes is not None else "mask" if self.masks is not None else "label"
+        if self.boxes is not None:
+            return "boxes" if self.masks is None else "instances"
+        return "label" if self.masks is None else "mask"
 
     def take(self, indices: np.ndarray) -> Listing:
         """The pictures at `indices`, in that order."""

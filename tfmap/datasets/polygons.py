@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from tfmap.source import MOST
+
 IGNORED = 255
 _FAR = 4.0  # sides of the picture; pycocotools walks along every edge, so that a corner far away would take for ever
 
@@ -57,10 +59,28 @@ def draw(shapes: Shapes) -> np.ndarray:
     Returns:
         uint8 (h, w) of the upright picture.
     """
+    return _drawn(shapes, [IGNORED if crowd else number + 1 for number, _, crowd in shapes.objects])
+
+
+def numbered(shapes: Shapes) -> np.ndarray:
+    """Which object a pixel belongs to: 0 to none, n + 1 to number n of `shapes.objects`.
+
+    As in `draw`, small objects lie on large ones, all on crowds. There are numbers for the first MOST objects.
+
+    Returns:
+        uint8 (h, w) of the upright picture.
+    """
+    return _drawn(shapes, [place + 1 if place < MOST else 0 for place in range(len(shapes.objects))])
+
+
+def _drawn(shapes: Shapes, values: list[int]) -> np.ndarray:
     mask = np.zeros((shapes.height, shapes.width), np.uint8)
-    encoded = [(number, _encode(outline, shapes), crowd) for number, outline, crowd in shapes.objects]
-    for number, runs, crowd in sorted(encoded, key=lambda item: (not item[2], -int(coco_mask.area(item[1])))):
-        mask[coco_mask.decode(runs).astype(bool)] = IGNORED if crowd else number + 1
+    encoded = [
+        (not crowd, _encode(outline, shapes), value)
+        for value, (_, outline, crowd) in zip(values, shapes.objects, strict=True)
+    ]
+    for _, runs, value in sorted(encoded, key=lambda item: (item[0], -int(coco_mask.area(item[1])))):
+        mask[coco_mask.decode(runs).astype(bool)] = value
     return upright(mask, shapes.orientation)
 
 

@@ -52,8 +52,11 @@ def settle(
     findings: Findings = defaultdict(list)
     if listing.kind == "record":  # settled when it was prepared
         return listing, {}, findings
+    if listing.target == "instances":
+        return *_settle_instances(listing, verdicts, findings), findings
     if listing.boxes is not None:
-        return _settle_boxes(listing, verdicts, findings), {}, findings
+        _note_sizes(listing, verdicts, findings)
+        return _settle_boxes(listing, verdicts, findings)[0], {}, findings
     if listing.masks is None:
         return listing, {}, findings
     if len(listing) and isinstance(listing.masks.items[0], Shapes):
@@ -61,7 +64,21 @@ def settle(
     return *_settle_files(listing, verdicts, source, void, workers), findings
 
 
-def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> Listing:
+def _settle_instances(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> tuple[Listing, Reasons]:
+    """An object goes with its box, so that the numbers in masks stay those of the boxes."""
+    counts = np.diff(listing.boxes.starts)
+    listing, keep = _settle_boxes(listing, verdicts, findings)
+    kept = np.split(keep, np.cumsum(counts)[:-1])
+    items = [
+        item._replace(objects=tuple(one for one, stays in zip(item.objects, rows, strict=True) if stays))
+        for item, rows in zip(listing.masks.items, kept, strict=True)
+    ]
+    masks = Masks(objects(items), listing.masks.reader)
+    return _settle_shapes(replace(listing, masks=masks), verdicts, findings)
+
+
+def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findings) -> tuple[Listing, np.ndarray]:
+    """The listing, and bool (M,): which boxes stay."""
     table = listing.boxes
     owner = np.repeat(np.arange(len(listing)), np.diff(table.starts))
     limits = np.tile(_sizes(verdicts), 2)[owner]
@@ -70,7 +87,6 @@ def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findi
         clipped = np.clip(boxes, 0, limits).astype(np.float32)
         faults = _faults(boxes, clipped, table.classes, len(listing.classes))
         moved = (np.abs(clipped - boxes) > _SLACK).any(axis=1)
-    _note_sizes(listing, verdicts, findings)
     readable = limits[:, 0] > 0
     for kind, rows in ((BAD, faults > 0), (CLIPPED, (faults == 0) & moved)):
         for row in np.flatnonzero(rows & readable):
@@ -80,7 +96,7 @@ def _settle_boxes(listing: Listing, verdicts: Sequence[Verdict], findings: Findi
     rest = (array[keep] for array in (table.classes, table.crowd, table.difficult))
     labels = np.zeros((len(listing), len(listing.classes)), np.float32)
     labels[owner[keep], table.classes[keep]] = 1
-    return replace(listing, boxes=Boxes(starts, clipped[keep], *rest), labels=labels)
+    return replace(listing, boxes=Boxes(starts, clipped[keep], *rest), labels=labels), keep
 
 
 def in_pixels(listing: Listing, verdicts: Sequence[Verdict]) -> np.ndarray:

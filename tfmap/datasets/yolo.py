@@ -39,7 +39,7 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, target: Target | None = None) -> Listing:
-    """List pictures and the boxes of their label files (an outline becomes the box around it), or their masks.
+    """List pictures and the boxes of their label files (an outline becomes the box around it), their masks, or both.
 
     Raises:
         InputError: no data.yaml or classes.txt, a data.yaml that is wrong, or no outlines where masks are wanted.
@@ -193,17 +193,18 @@ def _add_object(where: str, words: list[str], place: dict[int, int], target: Tar
         found.bad(where, f"has {len(words)} numbers, expected 5 (a box) or an outline of 7 or more")
     elif known < 0:
         found.bad(where, f"class {words[0]} is none of the {len(place)} classes")
-    elif target == "mask":
-        _add_shape(where, values if outline else None, known, found)
-    else:
+    elif target in (None, "boxes", "label") or _add_shape(where, values if outline else None, known, found):
         found.box(_around(values) if outline else _corners(*values), known)
 
 
-def _add_shape(where: str, values: list[float] | None, known: int, found: Annotations) -> None:
+def _add_shape(where: str, values: list[float] | None, known: int, found: Annotations) -> bool:
+    """Whether the object has a usable outline."""
     try:
         found.shape(segment([values] if values else None, (1, 1)), known)
     except ValueError as error:
         found.bad(where, str(error))
+        return False
+    return True
 
 
 def _corners(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:

@@ -19,19 +19,29 @@ _BLOCK = 1024  # masks handed to the threads at a time
 
 
 def check(survey: Survey) -> Iterator[Finding]:
-    """Findings about masks; without masks there is nothing to find."""
-    if survey.listing.masks is None:
-        return
+    """Findings about masks; without masks there is nothing to find, and about objects their boxes tell the rest."""
+    if survey.listing.target == "instances":
+        for index in sorted(survey.unfit):
+            yield _finding(survey.listing.ids[index], *_unfit(survey.unfit[index]))
+    elif survey.listing.masks is not None:
+        yield from _of_classes(survey)
+
+
+def _of_classes(survey: Survey) -> Iterator[Finding]:
     used = np.zeros(256, bool)
     for index, (values, found) in enumerate(_read(survey)):
         used[values] = True
         name = survey.listing.ids[index]
         found = [_unfit(survey.unfit[index])] if index in survey.unfit else found
         for kind, text in found:
-            yield Finding(kind, f"{name}: {text}", (name,), (name,) if kind.rule else ())
+            yield _finding(name, kind, text)
     for index, name in enumerate(survey.listing.classes):
         if not used[index]:
             yield Finding(findings.NO_PICTURES, f"class {name!r} has no pixel in any mask")
+
+
+def _finding(name: str, kind: Kind, text: str) -> Finding:
+    return Finding(kind, f"{name}: {text}", (name,), (name,) if kind.rule else ())
 
 
 def _unfit(reason: str) -> tuple[Kind, str]:

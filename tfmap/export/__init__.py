@@ -127,14 +127,15 @@ def tflite(
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
         ways = {"equalise": equalisation, "correct": bias_correction}
         layer = detectors.chosen(model, task, suppression=suppression)
-        order = detectors.ordered(order, layer, task)
+        order = detectors.ordered(order, model, layer, task)
         converted, found = _made(model if layer is None else tail.cut(model), split, order, pictures, ways)
         converted = converted if layer is None else detectors.finished(converted, layer, len(classes))
     if calibrate and val is not None and len(val) and tasks.target(tasks.get(task)) == "label":
         shared = {"classes": classes, "task": task, "precision": threshold_precision}
         found["calibration"] = confidence.fitted(converted, val, **shared)
     told = findings.told(order, found)
-    told["about"] = _origin(task, digest, several=_has_several(split, val), raw=not suppression) | told["about"]
+    raw = not suppression or tasks.target(tasks.get(task)) == "instances"
+    told["about"] = _origin(task, digest, several=_has_several(split, val), raw=raw) | told["about"]
     about = metadata.Metadata(
         labels=tuple(classes),
         name=name or getattr(model, "name", task),

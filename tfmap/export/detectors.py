@@ -12,13 +12,14 @@ from tfmap import tasks
 from tfmap.appended import Appended
 from tfmap.errors import InputError
 from tfmap.export.order import Order
-from tfmap.tasks.detectors import heads, tail
+from tfmap.tasks.detectors import heads, regions, tail
 from tfmap.tasks.detectors.found import LISTED, MOST, OVERLAP, THRESHOLD
 
 # A level of int8 is 0.03 strides, or 3% of a side. On BCCD that cost 2.9 points of mAP; with everything from the
 # last kernels on in float, a thousandth of the work before an op that is float anyway, a later training loses 0.2.
 EXACT, RAW = "codes", "boxes"
 LEAST, THREADS = 2, 16  # see `spread`
+LOCATED = ("boxes", "instances")  # targets whose models say boxes; files with masks of them do not suppress
 _GIVEN = ("given_boxes", "given_classes", "given_scores", "given_count")
 
 
@@ -28,8 +29,9 @@ def chosen(model: keras.Model, task: str, *, suppression: bool) -> heads.Boxes |
     Raises:
         InputError: there is none, or it is no detector.
     """
-    wanted = tasks.target(tasks.get(task)) == "boxes"
-    if not suppression and not wanted:
+    target = tasks.target(tasks.get(task))
+    wanted = target == "boxes"
+    if not suppression and target not in LOCATED:
         raise InputError(f"export.suppression=false is for task detection, received task={task}. Leave it out.")
     layer = tail.boxes_of(model) if wanted and suppression else None
     if layer is None and wanted and suppression:
@@ -41,19 +43,25 @@ def chosen(model: keras.Model, task: str, *, suppression: bool) -> heads.Boxes |
     return layer
 
 
-def ordered(order: Order, layer: heads.Boxes | None, task: str) -> Order:
+def ordered(order: Order, model: keras.Model, layer: heads.Boxes | None, task: str) -> Order:
     """The order with what of a detector is computed in float.
 
     Args:
         order: what was asked for.
+        model: to be exported.
         layer: see `chosen`.
         task: of the model.
 
     Raises:
-        InputError: a detector with another output or an open batch.
+        InputError: a detector with another output or an open batch, or one of two stages in integers.
     """
-    if tasks.target(tasks.get(task)) != "boxes":
+    if tasks.target(tasks.get(task)) not in LOCATED:
         return order
+    if order.is_calibrated and any(isinstance(layer, regions.Proposals) for layer in model.layers):
+        raise InputError(
+            f"export: {model.name} looks a second time at boxes that it has worked out, which has no integer kernels; "
+            f"received format={order.format}. Use export.format=dynamic, weights in int8, or float16."
+        )
     return order.in_floats(RAW if layer is None else EXACT)
 
 

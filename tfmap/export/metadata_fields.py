@@ -89,6 +89,16 @@ def _all_boxes(metadata: Metadata) -> dict[str, Any]:
     return {"output_tensor_metadata": [boxes, scores]}
 
 
+def _objects(metadata: Metadata) -> dict[str, Any]:
+    """What it says of boxes and scores, and of the pixels in boxes."""
+    masks = {
+        "name": "masks",
+        "description": "Score of each part of a box, 0 to 1, by rows: how sure it belongs to the object.",
+        "content": {"content_properties_type": "FeatureProperties", "content_properties": {}},
+    }
+    return {"output_tensor_metadata": [*_all_boxes(metadata)["output_tensor_metadata"], masks]}
+
+
 def _listed(metadata: Metadata) -> dict[str, Any]:
     several = {"min": 2, "max": 2}  # the axes that run over boxes
     bounds = {"index": [1, 0, 3, 2], "type": "BOUNDARIES", "coordinate_type": "RATIO"}  # x, y, x, y of y, x, y, x
@@ -125,11 +135,12 @@ def _masks(metadata: Metadata) -> dict[str, Any]:
 
 
 # task -> what SubGraphMetadata says of the outputs, and how a description begins
-_OUTPUTS = {CLASSIFIER: _scores, "detection": _boxes, "segmentation": _masks}
+_OUTPUTS = {CLASSIFIER: _scores, "detection": _boxes, "segmentation": _masks, "instances": _objects}
 DOES = {
     CLASSIFIER: "Sorts a picture into",
     "detection": "Finds in a picture things of",
     "segmentation": "Says for each pixel of a picture which it is of",
+    "instances": "Finds in a picture things, and their pixels, of",
 }
 
 

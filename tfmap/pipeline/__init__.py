@@ -20,6 +20,7 @@ from tfmap.pipeline import cache as caching
 from tfmap.pipeline import order, settings
 from tfmap.pipeline import service as serving
 from tfmap.pipeline.files import lost
+from tfmap.pipeline.fit import AROUND
 from tfmap.pipeline.reader import Reader
 from tfmap.source import Split
 
@@ -84,9 +85,10 @@ def batches(
     Returns:
         tf.data.Dataset: of dicts. image uint8 (B, H, W, C), 0..255; label int32 (B,) or float32 (B, K); weight float32
         (B,), 1 or 0; in evaluation id string (B,), empty where the batch was filled up; and, where the split has them
-        and `prepare` gives them back, boxes float32 (B, M, 4) and classes int32 (B, M), or mask int32 (B, H, W); where
-        `prepare` gives it back, whole int32 (B, 2), the pictures' own heights and widths. Crowd boxes are in no batch;
-        a crop drops boxes of which less than a quarter is left.
+        and `prepare` gives them back, boxes float32 (B, M, 4) and classes int32 (B, M), or mask int32 (B, H, W), or
+        both, the mask called instances: 1 + the row of the object's box, 0 where is none; where `prepare` gives it
+        back, whole int32 (B, 2), the pictures' own heights and widths. Crowd boxes are in no batch; a crop drops boxes
+        of which less than a quarter is left.
 
     Raises:
         InputError: a setting is out of range, or the split is smaller than one training batch.
@@ -177,8 +179,7 @@ def _labelled(split: Split, *, with_id: bool) -> Callable:
     def batch(rows: tf.Tensor, pictures: dict[str, tf.Tensor], ok: tf.Tensor) -> dict[str, tf.Tensor]:
         at = tf.maximum(rows, 0)
         made = {**pictures, "label": tf.gather(labels, at), "weight": tf.cast(ok, tf.float32)}
-        if "mask" in made:
-            made["mask"] = tf.cast(made["mask"], tf.int32)
+        made |= {key: tf.cast(made[key], tf.int32) for key in AROUND.keys() & set(made)}
         return made | {"id": tf.where(rows >= 0, tf.gather(ids, at), "")} if with_id else made
 
     return batch

@@ -1,8 +1,8 @@
 """How a picture of any size comes to the size of a model's input, with its boxes and its mask.
 
 An example is a dict: "image" uint8 (h, w, C); where the data has them "boxes" float32 (n, 4), yxyx in pixels of the
-image, "mask" uint8 (a, b), which covers the same part of the picture as the image, as fine or finer, and "whole" int32
-(2,), the height and width of the picture that the image was made from.
+image, "mask" or "instances" uint8 (a, b), which covers the same part of the picture as the image, as fine or finer, and
+"whole" int32 (2,), the height and width of the picture that the image was made from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 GREY = 128  # around a letterboxed picture; middle grey is close to zero after every usual normalisation
-IGNORED = 255
+AROUND = {"mask": 255, "instances": 0}  # in masks of classes, which ignore it, and in those of objects
 
 Example = Mapping[str, tf.Tensor]
 
@@ -26,7 +26,7 @@ def stretch(example: Example, size: tuple[int, int]) -> dict[str, tf.Tensor]:
 
     Returns:
         the same keys: "image" uint8 (height, width, C), bilinear without antialiasing; "boxes" in its pixels; "mask"
-        uint8 (height, width), the nearest pixel; "whole" as it is.
+        and "instances" uint8 (height, width), the nearest pixel; "whole" as it is.
     """
     scale = tf.cast(size, tf.float32) / tf.cast(tf.shape(example["image"])[:2], tf.float32)
     return _moved(example, tf.convert_to_tensor(size), scale, tf.zeros(2))
@@ -49,18 +49,15 @@ def letterbox(example: Example, size: tuple[int, int]) -> dict[str, tf.Tensor]:
     made = _moved(example, inner, tf.cast(inner, tf.float32) / shape, tf.cast(above, tf.float32))
     around = tf.stack([above, size - inner - above], 1)
     made["image"] = _padded(made["image"], tf.concat([around, [[0, 0]]], 0), GREY, size)
-    if "mask" in made:
-        made["mask"] = _padded(made["mask"], around, IGNORED, size)
-    return made
+    return made | {key: _padded(made[key], around, value, size) for key, value in AROUND.items() if key in made}
 
 
 def _moved(example: Example, size: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> dict[str, tf.Tensor]:
     made = {"image": _bilinear(example["image"], size)}
     if "boxes" in example:
         made["boxes"] = example["boxes"] * tf.tile(scale, [2]) + tf.tile(offset, [2])
-    if "mask" in example:
-        mask = tf.image.resize(example["mask"][..., tf.newaxis], size, "nearest")
-        made["mask"] = mask[..., 0]
+    for key in AROUND.keys() & set(example):
+        made[key] = tf.image.resize(example[key][..., tf.newaxis], size, "nearest")[..., 0]
     return made | {key: example[key] for key in ("whole",) if key in example}
 
 

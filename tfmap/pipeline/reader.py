@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfmap.pipeline import annotations, decode
 from tfmap.pipeline.annotations import BLANK
 from tfmap.pipeline.files import Files
+from tfmap.pipeline.fit import AROUND
 from tfmap.source import Split
 
 Pictures = dict[str, tf.Tensor]
@@ -33,7 +34,7 @@ class Reader:
 
     Attributes:
         spec: key -> TensorSpec of one picture: image uint8 (H, W, C); boxes float32 (M, 4) and classes int32 (M,); mask
-            uint8 (H, W); whole int32 (2,). The keys that `prepare` gives back.
+            or instances uint8 (H, W); whole int32 (2,). The keys that `prepare` gives back.
     """
 
     def __init__(
@@ -177,7 +178,7 @@ class Reader:
 
     def _by_pillow(self, rows: tf.Tensor, epoch: tf.Tensor) -> tuple[Pictures, tf.Tensor]:
         """Pictures of int64 (m,) rows, and bool (m,)."""
-        kinds, masked = (tf.uint8, tf.int32, tf.int32, tf.bool), "mask" in self.spec
+        kinds, masked = (tf.uint8, tf.int32, tf.int32, tf.bool), bool(AROUND.keys() & set(self.spec))
 
         def one(row: tf.Tensor) -> tuple[Pictures, tf.Tensor]:
             image, ratio, whole, ok = tf.numpy_function(_weakly(self._files.open), [row, masked], kinds, stateful=False)
@@ -201,22 +202,22 @@ class Reader:
         made = dict(self._prepare(example, self._size))
         if "boxes" in made:
             made["boxes"], made["classes"] = self._boxes.padded(made["boxes"], classes)
-        for key, shape in (("image", (*self._size, self._channels)), ("mask", self._size), ("whole", (2,))):
-            made |= {key: tf.ensure_shape(made[key], shape)} if key in made else {}
-        return made
+        shapes = {"image": (*self._size, self._channels), "whole": (2,), **dict.fromkeys(AROUND, self._size)}
+        return made | {key: tf.ensure_shape(made[key], shape) for key, shape in shapes.items() if key in made}
 
     def _example(self, row: tf.Tensor, part: decode.Part) -> tuple[Pictures, tf.Tensor | None]:
         """What `prepare` takes, and the classes of its boxes."""
         example, classes = {"image": part.image, "whole": part.whole}, None
         if self._boxes is not None:
-            boxes, classes = self._boxes.of(row)
-            boxes = annotations.moved(boxes, part)
-            example["boxes"], classes = (
-                (boxes, classes) if self._crop is None else annotations.inside(boxes, classes, part.image)
-            )
+            found = self._boxes.of(row)
+            found = found._replace(boxes=annotations.moved(found.boxes, part))
+            found = found if self._crop is None else annotations.inside(found, part.image)
+            example["boxes"], classes = found.boxes, found.classes
         if self._split.masks is not None:
             mask = tf.numpy_function(_weakly(self._files.mask), [row, part.whole], tf.uint8, stateful=False)
-            example["mask"] = annotations.mask_inside(tf.ensure_shape(mask, (None, None)), part)
+            mask = annotations.mask_inside(tf.ensure_shape(mask, (None, None)), part)
+            own = {"mask": mask} if self._boxes is None else {"instances": annotations.renumbered(mask, found)}
+            example |= own
         return example, classes
 
     def _traced(self) -> dict[str, tf.TensorSpec]:

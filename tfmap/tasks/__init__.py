@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tfmap.source import Source
 
 HEADLINES = ("mAP", "mIoU", "map", "accuracy")  # the first one that a score has; in 0..1
-NAMES = ("classification", "detection", "segmentation")
+NAMES = ("classification", "detection", "segmentation", "instances")
 
 
 def get(name: str) -> ModuleType:
@@ -82,9 +82,9 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 
 def target(module: ModuleType) -> str:
-    """What a task learns of a picture: "label", "boxes" or "mask"."""
+    """What a task learns of a picture: "label", "boxes", "mask", or "instances", which are boxes with masks."""
     batch = module.spec(classes=2, size=(32, 32))
-    return next(key for key in ("label", "boxes", "mask") if key in batch)
+    return next(key for key in ("label", "instances", "boxes", "mask") if key in batch)
 
 
 def load(path: str | Path) -> keras.Model:

@@ -86,7 +86,7 @@ def _shares(mask: np.ndarray, classes: int) -> np.ndarray:
 
 def _counts(split: Split, classes: int) -> np.ndarray:
     """float64 (K,): pictures that have each class, at least 1; of masks those that its pixels would fill."""
-    if split.masks is not None:
+    if split.masks is not None and split.boxes is None:
         return np.maximum(sum(_shares(split.masks.read(i), classes) for i in range(len(split))), _LEAST)
     labels = split.labels
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)

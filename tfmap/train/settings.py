@@ -11,7 +11,7 @@ from tfmap import signatures, tasks
 from tfmap.errors import InputError
 from tfmap.source import Source
 
-_PLURALS = {"label": "labels", "boxes": "boxes", "mask": "masks"}
+_PLURALS = {"label": "labels", "boxes": "boxes", "mask": "masks", "instances": "boxes with masks"}
 
 # name -> (what is expected, test); `checked` has seen to the types
 _RULES = {
@@ -57,7 +57,8 @@ def check_target(source: Source, task: str) -> None:
     """
     wanted = tasks.target(tasks.get(task))
     if source.target != wanted:
-        hint = " Set datasets.target to label." if (source.target, wanted) == ("boxes", "label") else ""
+        other = (source.target, wanted) in (("boxes", "label"), ("boxes", "instances"), ("instances", "boxes"))
+        hint = f" Set datasets.target to {wanted}." if other else ""
         raise InputError(
             f"train: {source.id} has {_PLURALS[source.target]}; the task {task} wants {_PLURALS[wanted]}.{hint}"
         )

@@ -199,6 +199,11 @@ def _asked(clients: bool, browser: bool, task: str) -> dict[str, Any]:
             f"verify.browser runs the page of a hand-off kit, and kits of the task {task} have none: it is for "
             "classifiers. Set verify.browser=false."
         )
+    if clients and tasks.target(tasks.get(task)) == "instances":
+        raise InputError(
+            f"verify.clients asks MediaPipe Tasks, which has none for {task}: it finds boxes or masks, not both. Set "
+            "verify.clients=false."
+        )
     modules = {"clients": apps if clients else None, "browser": page if browser else None}
     for module in filter(None, modules.values()):
         module.installed()

@@ -119,6 +119,8 @@ def findings(theirs: Any, ours: Any) -> list[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
     if isinstance(one, tuple):
         return all(_same(*pair) for pair in zip(one, other, strict=True))
     return one.shape == other.shape and bool((one == other).all())

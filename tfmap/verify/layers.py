@@ -22,6 +22,10 @@ LEVELS = 255  # of a tensor's range
 # A channel that moves by so many of them in the model must move in the file. One that has said little, as behind a
 # pooling, may have rounded to the same number for every picture: those of MobileNetV3's squeeze layers do.
 MOVED, MOVED_OF_FEW, FEW = 16, 128, 256
+# What is worked out from comparisons, as suppression is, says which places stay: its last axis is no channel, and most
+# of it never changes. Up to an op that chooses by it, or that has channels of its own.
+COMPARISONS = ("GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "EQUAL", "NOT_EQUAL")
+ENDING = ("TOPK_V2", "ARG_MAX", "GATHER", "GATHER_ND", "BATCH_MATMUL", "FULLY_CONNECTED", "CONV_2D")
 PASSING = ("PAD", "PADV2", "RELU", "RELU6", "LEAKY_RELU")  # ops that give s f(x) for s x
 
 
@@ -46,14 +50,16 @@ def compare(
             compared); "worst" (up to ten of {"op", "name", "sqnr_db"}, worst first); "rows" (all of them, in order);
             "findings" (a line per op with channels that stand still in the file alone).
     """
-    free = _rescalable(flatbuffer.read(ours))
+    graph = flatbuffer.read(ours)
+    free, chosen = _rescalable(graph), _choices(graph)
     meters = [Meter(op, free=op.outputs[0].index in free) for _, op in pairs]
     models = LiteModel(theirs, keep=True), LiteModel(ours, keep=True)
     for values in _values(pairs, models, pictures):
         for meter, exact, rounded in zip(meters, *values, strict=True):
             meter.add(exact, rounded)
     rows = [meter.row() for meter in meters]
-    still = [(meter, pair) for meter, pair in zip(meters, pairs, strict=True) if meter.stuck()[0]]
+    channelled = [op.outputs[0].index not in chosen for _, op in pairs]
+    still = [(m, pair) for m, pair, has in zip(meters, pairs, channelled, strict=True) if has and m.stuck()[0]]
     for values in _values([pair for _, pair in still], models, further()) if still and further else ():
         for (meter, _), exact, rounded in zip(still, *values, strict=True):
             meter.look(exact, rounded)
@@ -64,7 +70,7 @@ def compare(
         "median_db": float(np.median([row["sqnr_db"] for row in rows])) if rows else None,
         "worst": worst,
         "rows": rows,
-        "findings": [line for meter in meters if (line := meter.finding())],
+        "findings": [line for meter, _ in still if (line := meter.finding())],
     }
 
 
@@ -146,6 +152,16 @@ def _products(exact: np.ndarray, rounded: np.ndarray) -> np.ndarray:
     """Sums over all but the last axis, (3, C)."""
     sides = [values.astype(np.float64).reshape(-1, values.shape[-1]) for values in (exact, rounded)]
     return np.stack([(sides[i] * sides[j]).sum(axis=0) for i, j in ((0, 0), (0, 1), (1, 1))])
+
+
+def _choices(graph: Graph) -> set[int]:
+    """Tensors, by index, that say which places stay: see COMPARISONS."""
+    found: set[int] = set()
+    for op in graph.ops:
+        follows = op.name not in ENDING and any(tensor.index in found for tensor in op.inputs)
+        if op.name in COMPARISONS or follows:
+            found |= {tensor.index for tensor in op.outputs}
+    return found
 
 
 def _rescalable(graph: Graph) -> set[int]:

@@ -84,7 +84,7 @@ def _of_class(ours: Sequence[Found], theirs: Sequence[Found], kind: int) -> floa
 
 
 def _only(found: Found, kind: int) -> Found:
-    return Found(*(part[found.classes == kind] for part in found))
+    return found.take(found.classes == kind)
 
 
 def _other(way: dict[str, Any]) -> str:

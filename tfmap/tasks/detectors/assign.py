@@ -35,11 +35,13 @@ class Matched(NamedTuple):
         boxes: float32 (B, A, 4), yxyx in pixels; the anchor itself where it has no object.
         scores: float32 (B, A, K): 1 for the object's class, 0 elsewhere.
         counts: float32 (B, A): 0 for anchors that are neither near enough to an object nor far enough from all.
+        rows: int32 (B, A): of the object among the picture's; of no meaning where the anchor has none.
     """
 
     boxes: Tensor
     scores: Tensor
     counts: Tensor
+    rows: Tensor
 
     @property
     def weight(self) -> Tensor:
@@ -78,6 +80,7 @@ def by_overlap(
         ops.where(there[..., None], found, anchors),
         ops.where(there[..., None], ops.one_hot(kinds, many, dtype="float32"), 0.0),
         ops.cast(ops.logical_or(there, best < low), "float32"),
+        owner,
     )
 
 

@@ -19,6 +19,20 @@ SHAPES = anchors.shapes((4.0,), (0.5, 1.0, 2.0))
 BINS = 7
 
 
+class Stages(NamedTuple):
+    """What stands on a backbone.
+
+    Attributes:
+        maps: "P3" to "P5" -> (B, h, w, width), where regions are looked at.
+        boxes: float32 (B, A, 4), yxyx in pixels.
+        scores: float32 (B, A, K), 0..1.
+    """
+
+    maps: heads.Maps
+    boxes: keras.KerasTensor
+    scores: keras.KerasTensor
+
+
 class Asked(NamedTuple):
     """Which boxes of a stage learn what.
 
@@ -52,6 +66,18 @@ def head(body: keras.Model, classes: int, *, width: int = 96, proposals: int = 1
     Source: Ren et al., Faster R-CNN, 2015, sections 3.1 and 3.2; Lin et al., Feature Pyramid Networks, 2017, section 4;
         boxes are of no class, as in Dai et al., R-FCN, 2016.
     """
+    found = stages(body, classes, arch="faster_rcnn", width=width, proposals=proposals)
+    outputs = {"boxes": found.boxes, "scores": found.scores}
+    return keras.Model(body.input, outputs, name=f"faster_rcnn_{body.name}")
+
+
+def stages(body: keras.Model, classes: int, *, arch: str, width: int, proposals: int) -> Stages:
+    """Both of them.
+
+    Args:
+        body: as for `head`, like the others.
+        arch: the architecture, by whose `loss` the model learns wherever it is loaded.
+    """
     maps = necks.coarser(necks.fpn(body.output, PYRAMID, width), LEVELS, width)
     proposed = _proposed(body.input_shape[1:3], maps, proposals)
     pooled = regions.Align(BINS, heads.strides(PYRAMID), name="align")([proposed, *(maps[name] for name in PYRAMID)])
@@ -62,11 +88,9 @@ def head(body: keras.Model, classes: int, *, width: int = 96, proposals: int = 1
         x = layers.ReLU(name=f"region_{number}_relu")(layers.BatchNormalization(name=f"region_{number}_bn")(x))
     codes = layers.Dense(4, activation="tanh", kernel_initializer="zeros", dtype="float32", name="codes")(x)
     logits = layers.Dense(classes, bias_initializer=keras.initializers.Constant(heads.RARE), name="logits")(x)
-    outputs = {
-        "boxes": regions.Refined("faster_rcnn", name="boxes")([codes, proposed]),
-        "scores": layers.Activation("sigmoid", dtype="float32", name="scores")(logits),
-    }
-    return keras.Model(body.input, outputs, name=f"faster_rcnn_{body.name}")
+    boxes = regions.Refined(arch, name="boxes")([codes, proposed])
+    scores = layers.Activation("sigmoid", dtype="float32", name="scores")(logits)
+    return Stages({name: maps[name] for name in PYRAMID}, boxes, scores)
 
 
 def _proposed(size: tuple[int, int], maps: heads.Maps, most: int) -> keras.KerasTensor:

@@ -13,13 +13,20 @@ THRESHOLD, OVERLAP = 0.01, 0.6  # least score; IoU with a better box of the clas
 
 
 def finished(
-    boxes: np.ndarray, scores: np.ndarray, *, threshold: float = THRESHOLD, overlap: float = OVERLAP, most: int = MOST
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    masks: np.ndarray | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    overlap: float = OVERLAP,
+    most: int = MOST,
 ) -> Found:
     """The boxes of a picture without those that a better one of their class covers.
 
     Args:
         boxes: float32 (A, 4), yxyx.
         scores: float32 (A, K).
+        masks: float32 (A, S, S), where boxes have some.
         threshold: least score.
         overlap: IoU with a better box of the class from which on a box goes.
         most: boxes at most.
@@ -32,7 +39,8 @@ def finished(
     # Classes far from each other, so that none suppresses another one's boxes.
     reach = float(np.ptp(boxes)) + 1 if len(boxes) else 1.0
     kept = suppress(boxes[places] + reach * kinds[:, None], values, threshold=overlap, most=most)
-    return Found(boxes[places[kept]], values[kept], kinds[kept].astype(np.int32))
+    places = places[kept]
+    return Found(boxes[places], values[kept], kinds[kept].astype(np.int32), None if masks is None else masks[places])
 
 
 def listed(boxes: np.ndarray, classes: np.ndarray, scores: np.ndarray, count: float, size: tuple[int, int]) -> Found:

@@ -81,6 +81,7 @@ class Align(_Float32):
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Boxes float32 (B, A, 4), yxyx in pixels, and maps (B, h, w, C) -> float32 (B, A, bins, bins, C)."""
         boxes, *maps = inputs
+        boxes = ops.stop_gradient(boxes)  # what is seen there does not say where to look
         parts = []
         for stride, owned, x in zip(self.strides, self._owned(boxes), maps, strict=True):
             down = weights(boxes[..., 0], boxes[..., 2], stride, x.shape[1], self.bins) * owned[..., None, None]
@@ -102,6 +103,31 @@ class Align(_Float32):
     def get_config(self) -> dict[str, Any]:
         """What makes the same layer again."""
         return {**super().get_config(), "bins": self.bins, "strides": self.strides}
+
+
+@keras.saving.register_keras_serializable("tfmap")
+class Regrouped(keras.layers.Layer):
+    """Regions in the place of pictures, or of their picture again: (B, A, h, w, C) -> (B * A, h, w, C) and back.
+
+    Args:
+        shape: without the first axis.
+    """
+
+    def __init__(self, shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+
+    def call(self, x: Tensor) -> Tensor:
+        """The same numbers in another shape."""
+        return ops.reshape(x, (-1, *self.shape))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape, behind as many as it takes."""
+        return (None, *self.shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the same layer again."""
+        return {**super().get_config(), "shape": self.shape}
 
 
 @keras.saving.register_keras_serializable("tfmap")
