@@ -20,6 +20,11 @@ _TINY = 1e-9  # keeps 0 / 0 a number
 _BLOCK = 16  # boxes that are compared with all others at a time
 
 
+def _ops(*boxes: Tensor) -> Any:
+    """NumPy for its own arrays, whose small sums it does in a hundredth of the time, else Keras' ops."""
+    return np if all(isinstance(one, np.ndarray) for one in boxes) else ops
+
+
 def convert(boxes: Tensor, old: Format, new: Format) -> Tensor:
     """The same boxes in another format, float32 (..., 4)."""
     first, second, third, fourth = (boxes[..., k] for k in range(4))
@@ -43,7 +48,7 @@ def convert(boxes: Tensor, old: Format, new: Format) -> Tensor:
 
 def sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Height and width, each float32 (...), at least 0."""
-    height, width = (ops.maximum(boxes[..., k + 2] - boxes[..., k], 0.0) for k in (0, 1))
+    height, width = (_ops(boxes).maximum(boxes[..., k + 2] - boxes[..., k], 0.0) for k in (0, 1))
     return height, width
 
 
@@ -63,16 +68,16 @@ def intersection(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         float32 (..., N, M), square pixels.
     """
-    a, b = a[..., :, None, :], b[..., None, :, :]
-    low, high = ops.maximum(a[..., :2], b[..., :2]), ops.minimum(a[..., 2:], b[..., 2:])
-    return area(ops.concatenate([low, high], axis=-1))
+    a, b, own = a[..., :, None, :], b[..., None, :, :], _ops(a, b)
+    low, high = own.maximum(a[..., :2], b[..., :2]), own.minimum(a[..., 2:], b[..., 2:])
+    return area(own.concatenate([low, high], axis=-1))
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union, float32 (..., N, M) in [0, 1]; 0 where both boxes are empty. Arguments as above."""
-    shared = intersection(a, b)
+    shared, own = intersection(a, b), _ops(a, b)
     union = area(a)[..., :, None] + area(b)[..., None, :] - shared
-    return ops.where(union > 0, shared / ops.where(union > 0, union, 1.0), 0.0)
+    return own.where(union > 0, shared / own.where(union > 0, union, 1.0), 0.0)
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
