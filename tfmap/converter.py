@@ -35,7 +35,9 @@ def save(serve: Callable[[tf.Tensor], dict[str, tf.Tensor]], signature: tf.Tenso
 
     module = tf.Module()
     module.serve = tf.function(named, input_signature=[signature], autograph=False)
-    tf.saved_model.save(module, str(folder), signatures=module.serve)
+    # Gradients of its own, which swish has, would look for the variables.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=module.serve, options=options)
 
 
 @contextmanager
