@@ -2,6 +2,7 @@
 
     python -m benchmarks.boxes_and_masks cells FOLDER --weights FILE [--run RUN]     BCCD, splits as given
     python -m benchmarks.boxes_and_masks membrane FOLDER [--run RUN]                 every fifth picture held out
+    python -m benchmarks.boxes_and_masks nuclei sample:nuclei [--run RUN]            the recipe of the demo
 
 FOLDER is the data set; FILE the backbone's weights. RUN keeps the training: with a model.keras in it nothing is trained
 again. MediaPipe is asked where the package is installed (docs/verification.md says how).
@@ -50,6 +51,14 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+def recipe(what: str) -> dict[str, Any]:
+    """A recipe by its name; that of nuclei is the demo's."""
+    from tfmap import config as configs
+    from tfmap import demo
+
+    return RECIPES[what] if what in RECIPES else configs.parse(demo.NUCLEI, "demo")
+
+
 def run_all(config: Mapping[str, Any], folder: Path) -> tuple[Any, float]:
     """Train where there is no model yet, evaluate, export and verify; the run, and the seconds that its epochs took."""
     from tfmap import config as configs
@@ -79,15 +88,16 @@ def rows(run: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for name in (name for name in ("val", "test") if len(source.splits.get(name, ()))):
         keras = run.read_json("metrics.json")["splits"][name]
-        int8 = evaluate.evaluate(file, source.split(name), **about)["metrics"]
-        found += [{"split": name, "model": model, **_told(one)} for model, one in (("Keras", keras), ("int8", int8))]
+        small = evaluate.evaluate(file, source.split(name), **about)["metrics"]
+        pairs = ("Keras", keras), (config.get("export", {}).get("format", "int8"), small)
+        found += [{"split": name, "model": model, **_told(one)} for model, one in pairs]
         found[-1]["bytes"] = file.stat().st_size
         found[-1] |= clients(file.read_bytes(), source.split(name), about)
     return found
 
 
 def _told(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("mAP", "mAP50", "mIoU", "pixel_accuracy", "boundary_f1")
+    names = ("mAP", "mAP50", "box_mAP", "box_mAP50", "mIoU", "pixel_accuracy", "boundary_f1")
     classes = {
         f"{key} {row['class']}": row[key] for row in metrics["per_class"] for key in ("mAP50", "F1") if key in row
     }
@@ -104,6 +114,8 @@ def clients(data: bytes, split: Any, about: Mapping[str, Any]) -> dict[str, Any]
         apps.mediapipe_tasks.load()
     except ImportError:
         return {}
+    if about["task"] == "instances":  # it has no such task
+        return {}
     shape = LiteModel(data).input_shape[1:]
     pictures = np.concatenate(
         [
@@ -118,7 +130,7 @@ def clients(data: bytes, split: Any, about: Mapping[str, Any]) -> dict[str, Any]
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=RECIPES)
+    parser.add_argument("what", choices=(*RECIPES, "nuclei"))
     parser.add_argument("folder")
     parser.add_argument("--weights")
     parser.add_argument("--run")
@@ -128,7 +140,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Train, measure, write results/boxes_and_masks_<what>.json."""
     given = _arguments()
-    config = {**RECIPES[given.what], "datasets": {"source": given.folder}}
+    config = recipe(given.what)
+    config = {**config, "datasets": {**config.get("datasets", {}), "source": given.folder}}
     if given.what == "membrane":
         config["datasets"] |= {"val_fraction": 0.2}
     if given.weights:
@@ -139,9 +152,7 @@ def main() -> None:
         verified = run.read_json("verify.json")
         ratio = verified["latency_ms"]["1"]["ratio"]
         more = {"training_seconds": seconds, "latency_ratio": ratio, "failures": verified["failures"]}
-    results.write(
-        f"boxes_and_masks_{given.what}", f"int8 files of {given.what}", found, recipe=RECIPES[given.what], **more
-    )
+    results.write(f"boxes_and_masks_{given.what}", f"files of {given.what}", found, recipe=recipe(given.what), **more)
 
 
 if __name__ == "__main__":
