@@ -18,19 +18,27 @@ from PIL import Image
 TRASH = Path(__file__).parents[1] / "tfmap" / "datasets" / "samples" / "trash"
 
 
-@cache
 def spare_the_collector():
-    """Spare it the half million objects that TensorFlow's import leaves: a tenth of all time, else.
+    """Spare it what is there: the half million objects that TensorFlow's import leaves are a tenth of all time, else.
 
-    Once: asking how many are spared counts them one by one, a tenth of a second for every test.
+    TensorFlow's converter calls the collector each time, and walks through whatever earlier tests have left.
     """
     gc.collect()
     gc.freeze()
 
 
-def pytest_runtest_teardown():
+# Once: asking how many are spared counts them one by one, a tenth of a second for every test.
+spare_the_import = cache(spare_the_collector)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    done = yield
     if "tensorflow" in sys.modules:
-        spare_the_collector()
+        spare_the_import()
+        if nextitem is None or nextitem.path != item.path:
+            spare_the_collector()
+    return done
 
 
 @pytest.fixture(autouse=True, scope="session")
