@@ -136,7 +136,7 @@ train:
   clip_norm: 10.0
 
 export:
-  format: dynamic             # its second look at boxes has no integer kernels
+  format: float16             # its second look at boxes has no integer kernels
 
 verify:
   budget: 2

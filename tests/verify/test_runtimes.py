@@ -84,3 +84,13 @@ def test_a_class_that_some_threads_never_find_is_told(monkeypatch):
         "boxes with XNNPACK and 2 threads are others than with XNNPACK and one thread: of a class only 0% lie on each "
         "other; the least is 75%."
     )
+
+
+def test_the_order_of_places_does_not_matter():
+    """A network of two stages may find equally good proposals in another order."""
+    rng = np.random.default_rng(0)
+    scores, order = rng.uniform(0, 1, (2, 150, 3)).astype("float32"), rng.permutation(150)
+    one, other = ({"scores": scores}, {"scores": scores[:, order]})
+    np.testing.assert_array_equal(runtimes._scores(one), runtimes._scores(other))
+    other["scores"] = np.where(scores == scores.max(), 0, scores)
+    assert np.abs(runtimes._scores(one) - runtimes._scores(other)).max() > 0
