@@ -473,3 +473,40 @@ def test_what_the_converter_cannot_translate_is_told(classifier):
     text = "^compress: TensorFlow's converter cannot make a .tflite file of odd: 'tf.Erfinv' op .* Leave qat out of the"
     with pytest.raises(InputError, match=text):
         qat.QuantizedModel(odd, classifier).to_tflite(input_type="float32")
+
+
+def test_an_average_keeps_the_range_of_what_it_reads():
+    """As in DenseNet, behind a convolution without activation, and in InceptionV3, beside what reads the same."""
+    image = keras.Input((16, 16, 3))
+    x = layers.AveragePooling2D(2)(layers.Conv2D(8, 3, padding="same")(image))
+    x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same")(x))))
+    pooled = layers.AveragePooling2D(3, 1, padding="same")(x)
+    x = layers.Concatenate()(
+        [layers.Conv2D(8, 1)(x), layers.Conv2D(8, 1)(pooled), layers.Conv2D(8, 3, padding="same")(x)]
+    )
+    model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    ops = agrees(model, 16)
+    assert ops["AVERAGE_POOL_2D"] == 2
+
+
+class Scale(keras.layers.Layer):
+    """A factor per channel, its weight without a name, as ConvNeXt's LayerScale has it: Keras 3 numbers it anew."""
+
+    def build(self, shape):
+        self.factors = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+    def call(self, x):
+        return x * self.factors
+
+
+def test_weights_of_a_guest_without_a_name_come_home(monkeypatch):
+    monkeypatch.setattr("tfmap.compress.bridge_registry._registered", {})
+    bridge.register(Scale)
+    image = keras.Input((16, 16, 3))
+    x = Scale(name="scale")(layers.Conv2D(8, 3, strides=2)(image))
+    model = keras.Model(image, layers.Dense(4, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    factors = np.linspace(0.5, 2, 8).astype("float32")
+    model.get_layer("scale").set_weights([factors])
+    quantized = qat.train(model, Pictures(16), how=GENTLE)
+    (home,) = quantized.model.get_layer("scale").get_weights()
+    np.testing.assert_allclose(home, factors, atol=1e-3)

@@ -21,7 +21,7 @@ from tfmap.compress.bridge_copies import clone_of, in_float32
 from tfmap.compress.bridge_layers import Pairs, Translated, carried, translate
 from tfmap.compress.bridge_refusals import WAYS_OUT
 from tfmap.compress.bridge_registry import check_fit, is_registered, register
-from tfmap.compress.hosted import host
+from tfmap.compress.hosted import Hosted, host
 from tfmap.errors import InputError
 
 __all__ = ["brought_home", "copy_back", "register", "to_tf_keras"]
@@ -103,7 +103,8 @@ def _trained(found: tf_keras.layers.Layer, twin: tf_keras.layers.Layer) -> list:
     """
     inner = _unwrapped(found)
     names = [_leaf(weight) for weight in twin.weights]
-    if inner is found or len(set(names)) < len(names):
+    # A guest's names are its own: Keras 3 numbers weights without one anew.
+    if inner is found or isinstance(inner, Hosted) or len(set(names)) < len(names):
         return inner.weights
     by_name = {_leaf(weight): weight for weight in found.weights}
     return [by_name[name] for name in names if name in by_name]

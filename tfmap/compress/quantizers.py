@@ -38,6 +38,8 @@ def config_of(layer: tf_keras.layers.Layer, registry: Any) -> Any:
         layer: a bridged layer.
         registry: of the scheme.
     """
+    if type(layer) is L.AveragePooling2D:
+        return kernel_only(layer)  # its kernel in a file gives values in the range of what it reads, and so must it
     unknown = isinstance(layer, L.Activation) and layer.activation.__name__ not in _ACTIVATIONS
     return None if registry.supports(layer) and not unknown else fake_quantizers.OutputOnly()
 
