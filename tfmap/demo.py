@@ -150,7 +150,7 @@ STAGES = {
     "train": "learn from them",
     "evaluate": "score the model on pictures that it has not seen",
     "compress": "prune the model",
-    "export": "turn it into an int8 .tflite file",
+    "export": "turn it into a .tflite file",
     "verify": "run the file in the real runtime beside the model",
     "report": "write it all down",
 }
