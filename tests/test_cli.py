@@ -204,7 +204,7 @@ def test_bad_arguments_are_one_line_and_exit_2(capsys, name, argv, text):
         ),
         (
             "datasets: {source: sample:trsh}",
-            "{path}: datasets: unknown sample 'trsh'. Samples: cells, membrane, trash. Did you mean 'trash'?",
+            "{path}: datasets: unknown sample 'trsh'. Samples: cells, membrane, nuclei, trash. Did you mean 'trash'?",
         ),
         (f"{SAMPLE}\nmodel: {{backbone: mobilenet_v3_smal}}", "{path}: model: unknown backbone 'mobilenet_v3_smal'."),
         (f"{SAMPLE}\naugment: {{ops: flp}}", "{path}: augment: unknown op 'flp' in \"flp\""),
