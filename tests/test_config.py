@@ -83,7 +83,7 @@ def test_malformed_yaml_names_the_line(text, message):
         ("seed: x", "c.yaml: seed must be int, received 'x' (str)."),
         (
             "task: clasification",
-            "c.yaml: task must be classification | detection | segmentation | instances, received 'clasification' (str).",
+            "c.yaml: task must be classification | detection | segmentation | instances, received 'clasification'",
         ),
         ("out: 3", "c.yaml: out must be str, received 3 (int)."),
     ],
