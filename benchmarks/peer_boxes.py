@@ -148,8 +148,9 @@ def main() -> None:
     with run.file("history.csv").open() as history:
         epochs = [float(row["seconds"]) for row in csv.DictReader(history)]
     more = {
-        "our_step_seconds": float(np.median(epochs)) / steps,
-        "peer_step_seconds": float(np.median(theirs["epoch_seconds"])) / -(-len(source.split("train")) // BATCH),
+        "our_step_seconds_with_validation": float(np.median(epochs)) / steps,
+        "peer_step_seconds_without_validation": float(np.median(theirs["epoch_seconds"]))
+        / -(-len(source.split("train")) // BATCH),
         "our_training_seconds": seconds,
         "peer_training_seconds": float(np.sum(theirs["epoch_seconds"])),
         "our_int8_bytes": file.stat().st_size,

@@ -33,6 +33,17 @@ def check(arch: str, known: Sequence[str], *, width: int, usual: str) -> None:
         raise InputError(f"model.width must be at least {LEAST_WIDTH}, received {width!r}; {usual} is usual.")
 
 
+def detector(arch: str, backbone: str, classes: int, width: int, **body: Any) -> keras.Model:
+    """A detector, as `assemble`, of one class at least.
+
+    Raises:
+        InputError: fewer classes.
+    """
+    if classes < 1:
+        raise InputError(f"model: classes must be a whole number of at least 1, received {classes!r}.")
+    return assemble(f"detectors.{arch}", backbone, classes, width, **body)
+
+
 def assemble(module: str, backbone: str, classes: int, width: int, **body: Any) -> keras.Model:
     """The architecture of a module on a backbone, whose maps stay to be told from what stands on them.
 

@@ -109,10 +109,7 @@ def build(
         InputError: an unknown architecture or backbone, weights that are not there, or arguments out of range.
     """
     assembly.check(arch, ARCHITECTURES, width=width, usual="64 to 128")
-    if classes < 1:
-        raise InputError(f"model: classes must be a whole number of at least 1, received {classes!r}.")
-    body = {"input_shape": tuple(input_shape), "weights": weights}
-    return assembly.assemble(f"detectors.{arch}", backbone, classes, width, **body)
+    return assembly.detector(arch, backbone, classes, width, input_shape=tuple(input_shape), weights=weights)
 
 
 def losses(

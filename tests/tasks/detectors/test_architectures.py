@@ -39,14 +39,17 @@ def head(arch, classes=3):
     )
 
 
+def apart(net):
+    """The network with proposals of which none are equally good: those may come in another order from a file."""
+    for layer in net.layers:
+        if layer.name.startswith("proposal_logits") and isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(keras.random.normal(layer.kernel.shape, stddev=0.5, seed=0))
+    return net
+
+
 @pytest.fixture(scope="module", params=task.ARCHITECTURES)
 def net(request):
-    found = head(request.param)
-    for layer in found.layers:
-        if layer.name.startswith("proposal_logits") and isinstance(layer, keras.layers.Conv2D):
-            # Proposals that are equally good may come in another order from a file.
-            layer.kernel.assign(keras.random.normal(layer.kernel.shape, stddev=0.5, seed=0))
-    return found
+    return apart(head(request.param))
 
 
 @pytest.fixture(scope="module")

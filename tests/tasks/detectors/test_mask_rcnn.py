@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tfmap
-from tests.tasks.detectors.test_architectures import CASES, SIZE, crowd, learned, truths
+from tests.tasks.detectors.test_architectures import CASES, SIZE, apart, crowd, learned, truths
 from tests.tasks.detectors.test_tfmap_det import body
 from tfmap import export, flatbuffer
 from tfmap.datasets import load
@@ -26,11 +25,7 @@ from tfmap.tasks.detectors import mask_rcnn
 
 @pytest.fixture(scope="module")
 def net():
-    found = mask_rcnn.head(body(), 3, width=8, proposals=30)
-    for layer in found.layers:
-        if layer.name.startswith("proposal_logits") and isinstance(layer, keras.layers.Conv2D):
-            layer.kernel.assign(keras.random.normal(layer.kernel.shape, stddev=0.5, seed=0))
-    return found
+    return apart(mask_rcnn.head(body(), 3, width=8, proposals=30))
 
 
 @pytest.fixture(scope="module")
