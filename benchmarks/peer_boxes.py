@@ -4,14 +4,14 @@
 
 FOLDER is BCCD, with its parts as given; PYTHON the interpreter of an environment with ultralytics, which is for this
 benchmark alone and is built from its own YAML. One after the other on the same cores, both with batches of 8 at 320
-pixels. RUNS keeps both trainings: what is there is not trained again. Boxes of both are scored by the same code,
-COCO's, in the pixels of the pictures themselves.
+pixels. RUNS keeps both trainings and the times of their steps, which are taken in turns with mosaics and without
+validation: what is there is not run again. Boxes of both are scored by the same code, COCO's, in the pixels of the
+pictures themselves.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import tempfile
@@ -40,19 +40,21 @@ OURS: dict[str, Any] = {
     },
     "verify": {"budget": 1.5, "mode": "report"},
 }
-# What runs in the peer's environment: arguments are the folder of YOLO's pictures, epochs, size, batch, and the target.
-PEER = """
+# What runs in the peer's environment: arguments are the folder of YOLO's pictures, size, batch, the target, and epochs.
+BEGIN = """
 import json, sys, time
 import torch
 from ultralytics import YOLO, __version__
 
-folder, epochs, size, batch, target = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
-model, seconds = YOLO("yolo11n.yaml"), []
-begun = []
+folder, size, batch, target, epochs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])
+model, seconds, begun = YOLO("yolo11n.yaml"), [], []
 model.add_callback("on_train_epoch_start", lambda trainer: begun.append(time.perf_counter()))
 model.add_callback("on_train_epoch_end", lambda trainer: seconds.append(time.perf_counter() - begun[-1]))
-model.train(data=f"{folder}/data.yaml", epochs=epochs, imgsz=size, batch=batch, device="cpu", workers=0, seed=0,
-            pretrained=False, plots=False, project=target, name="peer", exist_ok=True, verbose=False)
+settings = dict(data=f"{folder}/data.yaml", epochs=epochs, imgsz=size, batch=batch, device="cpu", seed=0,
+                pretrained=False, plots=False, project=target, exist_ok=True, verbose=False)
+"""
+LEARN = """
+model.train(name="peer", **settings)
 best = YOLO(f"{target}/peer/weights/best.pt")
 found = {}
 for part in ("val", "test"):
@@ -64,6 +66,11 @@ weights = sum(p.numel() for p in best.model.parameters())
 about = {"version": __version__, "torch": torch.__version__, "epoch_seconds": seconds, "weights": weights}
 json.dump({"found": found, **about}, open(f"{target}/peer.json", "w"))
 """
+TIME = """
+model.train(name="steps", val=False, close_mosaic=0, **settings)
+json.dump(seconds[1:], open(f"{target}/peer_steps.json", "w"))
+"""
+TURNS = 3
 
 
 def written(source: Any, folder: Path) -> None:
@@ -93,14 +100,34 @@ def _centred(corners: np.ndarray) -> list[float]:
     return [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
 
 
+def asked(source: Any, python: str, script: str, target: Path, epochs: int) -> None:
+    """Run a script in the peer's environment on the pictures as it wants them."""
+    with tempfile.TemporaryDirectory() as folder:
+        written(source, Path(folder))
+        numbers = str(SIZE), str(BATCH), str(target.resolve()), str(epochs)
+        subprocess.run([python, "-c", BEGIN + script, folder, *numbers], check=True)
+
+
 def peer(source: Any, python: str, epochs: int, target: Path) -> dict[str, Any]:
     """Train the peer, unless it was; what it found, by picture, and how long its epochs took."""
     if not (target / "peer.json").is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            written(source, Path(folder))
-            numbers = map(str, (epochs, SIZE, BATCH))
-            subprocess.run([python, "-c", PEER, folder, *numbers, str(target.resolve())], check=True)
+        asked(source, python, LEARN, target, epochs)
     return json.loads((target / "peer.json").read_text())
+
+
+def steps(source: Any, python: str, config: dict[str, Any], target: Path) -> dict[str, list[float]]:
+    """Seconds of a training step of both, in turns, each with its input and its mosaics; no validation."""
+    from tfmap import profile
+
+    kept, count = target / "steps.json", -(-len(source.split("train")) // BATCH)
+    if not kept.is_file():
+        found: dict[str, list[float]] = {"ours": [], "peer": []}
+        for _ in range(TURNS):
+            found["ours"].append(profile.profile(config, steps=2 * count)["step_ms"] / 1000)
+            asked(source, python, TIME, target, epochs=3)
+            found["peer"].append(float(np.mean(json.loads((target / "peer_steps.json").read_text()))) / count)
+        kept.write_text(json.dumps(found))
+    return json.loads(kept.read_text())
 
 
 def scored(found: dict[str, list], split: Any, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -133,9 +160,9 @@ def main() -> None:
     source = tfmap.load(given.folder, seed=0)
     train = {**OURS["train"], "epochs": given.epochs, "unmixed_epochs": max(1, given.epochs // 5)}
     config = {**OURS, "train": train, "datasets": {"source": given.folder}}
+    times = steps(source, given.peer, config, target)
     run, seconds = run_all(config, target / "ours")
     theirs = peer(source, given.peer, given.epochs, target)
-    steps = len(source.split("train")) // BATCH
     file = run.file("model.tflite") if run.has("model.tflite") else run.candidate().file("model.tflite")
     rows = []
     for name in ("val", "test"):
@@ -145,12 +172,9 @@ def main() -> None:
         other = scored(theirs["found"], split, source.classes)
         for model, one in (("ours, Keras", ours), ("ours, int8", int8), ("peer", other)):
             rows.append({"split": name, "model": model, "mAP": one["mAP"], "mAP50": one["mAP50"]})
-    with run.file("history.csv").open() as history:
-        epochs = [float(row["seconds"]) for row in csv.DictReader(history)]
     more = {
-        "our_step_seconds_with_validation": float(np.median(epochs)) / steps,
-        "peer_step_seconds_without_validation": float(np.median(theirs["epoch_seconds"]))
-        / -(-len(source.split("train")) // BATCH),
+        "step_seconds": times,
+        "our_step_to_peer": float(np.median(times["ours"]) / np.median(times["peer"])),
         "our_training_seconds": seconds,
         "peer_training_seconds": float(np.sum(theirs["epoch_seconds"])),
         "our_int8_bytes": file.stat().st_size,
