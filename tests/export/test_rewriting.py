@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from tfmap import flatbuffer
+from tfmap.centred import CentredNormalization
 from tfmap.export import convert, quantizer, rewriting
 from tfmap.litert import LiteModel
 from tfmap.models import normalisation
@@ -256,7 +257,7 @@ def normed():
 
 def test_a_layer_normalization_answers_as_before(normed, photos):
     copy = rewriting.for_integers(normed)
-    assert [type(copy.get_layer(name)) for name in ("first", "whole")] == [rewriting.CentredNormalization] * 2
+    assert [type(copy.get_layer(name)) for name in ("first", "whole")] == [CentredNormalization] * 2
     pictures = photos[0][:, ::2, ::2].astype("float32")
     np.testing.assert_allclose(copy.predict(pictures, verbose=0), normed.predict(pictures, verbose=0), atol=1e-5)
 

@@ -62,9 +62,10 @@ class Hosted(tf_keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor | list[tf.Tensor], training: Any = None) -> Any:
         # Autograph cannot read Keras 3's sources as Keras 2 code.
-        return tf.autograph.experimental.do_not_convert(self._run)(inputs, training)
+        return tf.autograph.experimental.do_not_convert(self.run)(inputs, training, self.own.value)
 
-    def _run(self, inputs: tf.Tensor | list[tf.Tensor], training: Any) -> Any:
+    def run(self, inputs: tf.Tensor | list[tf.Tensor], training: Any, weights: list) -> Any:
+        """What the guest gives on weights, in the order of `weights_of`; what it changes is kept in the variables."""
         tensors = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         args, kwargs = tree.map_structure(
             lambda leaf: tensors[leaf.index] if isinstance(leaf, Slot) else leaf, self.template.value
@@ -75,11 +76,11 @@ class Hosted(tf_keras.layers.Layer):
         if function._call_has_training_arg:
             # While a model is put together, tf_keras may hand over a symbolic flag.
             kwargs = {"training": bool(training) if isinstance(training, bool | int) else False, **kwargs}
-        return self._as_layer(function, args, kwargs)
+        return self._as_layer(function, args, kwargs, weights)
 
-    def _as_layer(self, layer: keras.Layer, args: tuple, kwargs: dict) -> Any:
+    def _as_layer(self, layer: keras.Layer, args: tuple, kwargs: dict, weights: list) -> Any:
         """Call the Keras 3 layer on our weights; what it changes (statistics, seeds) is kept."""
-        ours = list(zip(weights_of(layer), self.own.value, strict=True))
+        ours = list(zip(weights_of(layer), weights, strict=True))
         with keras.StatelessScope([(variable, tf.convert_to_tensor(own)) for variable, own in ours]) as scope:
             before = dict(scope.state_mapping)
             outputs = layer(*args, **kwargs)

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfmap import converter
-from tfmap.compress import bridge, fake_quantizers, means, normalisation, quantizers
+from tfmap.compress import bridge, fake_quantizers, guests, means, normalisation, quantizers
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
@@ -196,24 +196,27 @@ def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.C
     api, scheme = tfmot().quantization.keras, quantizers.default_scheme()
     stands = normalisation.stands(legacy)
     carriers = {layer.name for layer in legacy.layers if quantizers.is_carrier(layer)}
+    rounded = guests.taken_apart(legacy)
+    others = {**rounded, **{name: (stand.layer, stand.weights) for name, stand in stands.items()}}
     with api.quantize_scope({**SCOPE, **quantizers.scope()}):
-        annotated = tf_keras.models.clone_model(legacy, clone_function=_annotation(legacy, stands, scheme))
-        for stand in stands.values():
-            stand.layer.set_weights(stand.weights)
+        annotate = _annotation(legacy, {name: layer for name, (layer, _) in others.items()}, scheme)
+        annotated = tf_keras.models.clone_model(legacy, clone_function=annotate)
+        for layer, weights in others.values():
+            layer.set_weights(weights)
         result = api.quantize_apply(annotated, scheme)
     reaches = {name: stand.reach for name, stand in stands.items()}
     factors = {name: factor for stand in stands.values() for name, factor in stand.factors.items()}
     return result, quantizers.refine(result, reaches, factors, carriers)
 
 
-def _annotation(legacy: tf_keras.Model, stands: Mapping[str, normalisation.Stand], scheme: Any) -> Callable[[Any], Any]:
+def _annotation(legacy: tf_keras.Model, others: Mapping[str, Any], scheme: Any) -> Callable[[Any], Any]:
     """layer -> the layer, or what stands in its place, in tfmot's note of how to quantise it."""
     registry, note = scheme.get_quantize_registry(), tfmot().quantization.keras.quantize_annotate_layer
     folded = {name for name, carried in _norms(legacy).items() if carried}
     silent = quantizers.silent(legacy)
 
     def annotate(layer: tf_keras.layers.Layer) -> Any:
-        layer = stands[layer.name].layer if layer.name in stands else layer
+        layer = others.get(layer.name, layer)
         if isinstance(layer, L.InputLayer) or _gives_several(layer):
             return layer
         if layer.name in folded:

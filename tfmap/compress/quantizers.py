@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfmap.compress import fake_quantizers
+from tfmap.compress.guests import RoundedGuest
 from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
 from tfmap.compress.walk import bare, called, walk
@@ -183,6 +184,8 @@ def refine(
             _hold_ones(layer, encodings)
         if name in reaches or name in carriers:
             _freeze(layer)  # last, as tf_keras lists every variable that is assigned as one to train
+        if isinstance(bare(layer), RoundedGuest):
+            bare(layer).ranges = ranges
         known = reaches.get(name)
         quantizer = fake_quantizers.FixedRange() if known else ranges
         if getattr(layer, "_output_quantizers", None):

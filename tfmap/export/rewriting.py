@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfmap.centred import CentredNormalization
 from tfmap.export import folding
 
 
@@ -59,20 +60,6 @@ def without_normalization(model: keras.Model) -> keras.Model:
         model: a functional model in float32; without such a layer, or of another kind, it is returned as it is.
     """
     return _rewritten(model, [Rewriting(_is_normalization, _as_rescaling, lambda layer: [])])
-
-
-class CentredNormalization(keras.layers.LayerNormalization):
-    """LayerNormalization that subtracts the mean first, where Keras adds the mean's negative at the end."""
-
-    def call(self, inputs: Any) -> Any:
-        """Float32 (B, ...) -> the same."""
-        axes = [axis % len(inputs.shape) for axis in np.atleast_1d(self.axis)]
-        centred = inputs - ops.mean(inputs, axes, keepdims=True)
-        variance = ops.mean(centred * centred, axes, keepdims=True)
-        shape = [size if axis in axes else 1 for axis, size in enumerate(inputs.shape)]
-        scale = ops.rsqrt(variance + self.epsilon)
-        outputs = centred * (scale if self.gamma is None else scale * ops.reshape(self.gamma, shape))
-        return outputs if self.beta is None else outputs + ops.reshape(self.beta, shape)
 
 
 class Subtraction(keras.layers.Layer):
