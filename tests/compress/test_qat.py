@@ -238,6 +238,15 @@ def test_layers_that_tfmot_does_not_know(residual):
     agrees(keras.models.clone_model(residual), 32)
 
 
+def test_a_concatenation_keeps_the_order_of_its_inputs():
+    """tfmot moves a convolution with its norm to the end of its list of layers, and would take the pooling first."""
+    image = keras.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1)(image)
+    learnt = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 3, strides=2, padding="same")(x)))
+    x = layers.Concatenate()([learnt, layers.MaxPooling2D(2)(x)])
+    agrees(keras.Model(image, layers.Dense(4, "softmax")(layers.Flatten()(x))), 16)
+
+
 @pytest.mark.slow
 def test_activations_and_norms_that_tfmot_does_not_know():
     image = keras.Input((16, 16, 3))

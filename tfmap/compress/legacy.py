@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import tensorflow as tf
 
@@ -31,3 +35,24 @@ def _restore(before: str | None) -> None:
         os.environ.pop(_SWITCH, None)
     else:
         os.environ[_SWITCH] = before
+
+
+@contextmanager
+def inputs_in_order() -> Iterator[None]:
+    """Let `quantize_apply` leave the inputs of a Concatenate in their order.
+
+    tfmot 0.8.1 looks them up in the list of layers, and puts the network together in that list's order: InceptionV3's
+    last blocks, whose pooling is listed before the convolutions beside it, got swapped channels.
+    """
+    path = "tensorflow_model_optimization.python.core.quantization.keras.graph_transformations.model_transformer"
+    transformer = importlib.import_module(path).ModelTransformer
+    found = transformer._get_layers
+
+    def ordered(self: Any, names: list[str]) -> list[dict]:
+        return sorted(found(self, names), key=lambda layer: names.index(layer["config"]["name"]))
+
+    transformer._get_layers = ordered
+    try:
+        yield
+    finally:
+        transformer._get_layers = found

@@ -23,7 +23,7 @@ from tfmap import converter
 from tfmap.compress import bridge, fake_quantizers, guests, means, normalisation, quantizers
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
-from tfmap.compress.legacy import tfmot
+from tfmap.compress.legacy import inputs_in_order, tfmot
 from tfmap.compress.ties import Hold
 from tfmap.compress.walk import bare
 from tfmap.converter import refusing
@@ -203,7 +203,8 @@ def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.C
         annotated = tf_keras.models.clone_model(legacy, clone_function=annotate)
         for layer, weights in others.values():
             layer.set_weights(weights)
-        result = api.quantize_apply(annotated, scheme)
+        with inputs_in_order():
+            result = api.quantize_apply(annotated, scheme)
     reaches = {name: stand.reach for name, stand in stands.items()}
     factors = {name: factor for stand in stands.values() for name, factor in stand.factors.items()}
     return result, quantizers.refine(result, reaches, factors, carriers)
