@@ -95,6 +95,37 @@ def test_an_even_picture_has_a_gradient():
     assert np.isfinite(tape.gradient(loss, x)).all()
 
 
+@keras.saving.register_keras_serializable("tests")
+class Blend(layers.Layer):
+    """A user's layer of several ops."""
+
+    def call(self, inputs):
+        return inputs[0] * 0.7 + inputs[1] * 0.3 - 0.1
+
+
+@keras.saving.register_keras_serializable("tests")
+class Whole(Blend):
+    """One with a loop in it."""
+
+    def call(self, inputs):
+        steps = lambda i, x: (i + 1, x * 0.5 + inputs[1])  # noqa: E731
+        return keras.ops.while_loop(lambda i, x: i < 3, steps, (0, inputs[0]))[1]
+
+
+@pytest.mark.parametrize(("kind", "ops"), [(Blend, ["Mul", "Mul", "AddV2"]), (Whole, [])])
+def test_a_users_layer_is_taken_apart_unless_it_has_a_loop(kind, ops, monkeypatch):
+    monkeypatch.setattr("tfmap.compress.bridge_registry._registered", {})
+    bridge.register(kind)
+    legacy = bridge.to_tf_keras(on(lambda x: kind(name="own")([layers.Dense(8)(x), x]), (6, 8)))
+    ((guest, _),) = guests.taken_apart(legacy).values()
+    whole = legacy.get_layer("own")
+    guest.build(whole.input_shape)
+    types = {op.name: op.type for op in guest.graph.value.get_operations()}
+    assert [types[name] for name in guest.ends.value] == ops
+    x = tf.constant(np.random.default_rng(0).normal(0, 1, (2, 6, 8)), tf.float32)
+    np.testing.assert_allclose(guest([x, -x]), whole([x, -x]), rtol=1e-5)
+
+
 def test_one_that_is_called_twice_stays_whole():
     norm = layers.LayerNormalization()
     legacy = bridge.to_tf_keras(on(lambda x: norm(layers.Dense(8)(norm(x))), (8,)))

@@ -140,4 +140,19 @@ def test_files_that_no_page_can_run(ready, tmp_path, classifier, lite_files, pho
 
 def test_scores_of_a_browser_that_are_no_numbers():
     told = {"within": 1, "vectors": 2, "apart": [0, None]}  # as JavaScript writes NaN
-    assert browser._judged(told, 1.0) == {"findings": ["LiteRT.js answers scores that are no numbers."]}
+    assert browser._judged(told, "label", 1.0) == {"findings": ["LiteRT.js answers scores that are no numbers."]}
+
+
+WRONG = {
+    "label": (0.5, "scores differ by up to 0.2500."),
+    "boxes": (1.0, "scores or edges of its boxes differ by up to 0.5000."),
+    "mask": (1.0, "it sees another class at up to 50.00% of a picture's pixels."),
+}
+
+
+@pytest.mark.parametrize("target", WRONG)
+def test_other_answers_are_told_in_the_words_of_their_target(target):
+    scale, words = WRONG[target]
+    found = browser._judged({"within": 1, "vectors": 2, "apart": [0, 0.5]}, target, scale)
+    assert found["findings"] == [f"LiteRT.js answers 1 of 2 pictures otherwise: {words}"]
+    assert found.get("unit") == ("pixels" if target == "mask" else None)

@@ -149,18 +149,18 @@ def _row(found):
     return [(KINDS[kind], score, box) for box, score, kind in zip(*map(np.ndarray.tolist, found[:3]), strict=True)]
 
 
-def test_a_page_for_boxes_there_is_not():
-    source = tfmap.load("sample:cells").split("val")
-    net = tfmap_det.head(marked(body()), 3, width=16, depth=1)
-    with pytest.raises(InputError, match="verify.browser runs the page .* kits of the task detection have none"):
-        verify.verify(net, b"", source, classes=KINDS, task="detection", browser=True)
-
-
-def test_a_client_for_instances_there_is_not():
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ("clients", "verify.clients asks MediaPipe Tasks, which has none for instances"),
+        ("browser", "verify.browser runs the page of a hand-off kit, and there are no kits for instances"),
+    ],
+)
+def test_a_client_for_instances_there_is_not(who, words):
     source = tfmap.load("sample:nuclei", target="instances").split("val")
     net = mask_rcnn.head(marked(body()), 1, width=8, proposals=4)
-    with pytest.raises(InputError, match="verify.clients asks MediaPipe Tasks, which has none for instances"):
-        verify.verify(net, b"", source, classes=("nucleus",), task="instances", clients=True)
+    with pytest.raises(InputError, match=words):
+        verify.verify(net, b"", source, classes=("nucleus",), task="instances", **{who: True})
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, classifier, lite_files, trash_split, trash_classes):

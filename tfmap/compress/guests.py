@@ -30,6 +30,13 @@ _MOVES = (
 )
 
 
+def _branches(graph: tf.Graph) -> bool:
+    """Whether it calls functions, as loops and conditions do."""
+    return any(
+        key for op in graph.get_operations() for key in op.node_def.attr if op.node_def.attr[key].HasField("func")
+    )
+
+
 def _squared(x: tf.Tensor) -> tf.Tensor:
     return x * x
 
@@ -53,11 +60,13 @@ class RoundedGuest(Hosted):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.graph = Held(self._traced(input_shape))
-        # Held: they are no weights of the guest, and only calibration moves them.
         count = len(input_shape) if isinstance(input_shape, list) else 1
+        # Held: they are no weights of the guest, and only calibration moves them.
         self.ends = Held({op.name: _ends(op) for op in _rounded(self.graph.value, count)})
 
     def call(self, inputs: tf.Tensor | list[tf.Tensor], training: Any = None) -> Any:
+        if not self.ends.value:
+            return super().call(inputs, training)
         return tf.autograph.experimental.do_not_convert(self._played)(inputs, training)
 
     def _traced(self, input_shape: Any) -> tf.Graph:
@@ -71,6 +80,8 @@ class RoundedGuest(Hosted):
             return guest.run(tensors, False, weights)
 
         as_it_is = _graph(run, tensors, weights)
+        if _branches(as_it_is):
+            return as_it_is
         return _graph(lambda *given: play(as_it_is, tf.nest.flatten(given), _spelled), tensors, weights)
 
     def _played(self, inputs: Any, training: Any) -> tf.Tensor:
@@ -108,8 +119,14 @@ def taken_apart(legacy: tf_keras.Model) -> dict[str, tuple[RoundedGuest, list[np
     return {
         layer.name: (RoundedGuest.from_config(layer.get_config()), layer.get_weights())
         for layer in legacy.layers
-        if type(layer) is Hosted and type(layer.function.value) in _KINDS and _reads_floats_once(layer)
+        if type(layer) is Hosted and _has_ops_inside(layer.function.value) and _reads_floats_once(layer)
     }
+
+
+def _has_ops_inside(guest: Any) -> bool:
+    """Whether it is a layer of several ops: one of `_KINDS`, or one of a user or of keras.applications."""
+    own = isinstance(guest, keras.Layer) and not type(guest).__module__.startswith("keras.src.layers.")
+    return own or type(guest) in _KINDS
 
 
 def _reads_floats_once(layer: tf_keras.layers.Layer) -> bool:
@@ -157,7 +174,12 @@ def _argument(op: tf.Operation, arg: Any, rest: Iterator[tf.Tensor]) -> Any:
 
 
 def _rounded(graph: tf.Graph, count: int) -> list[tf.Operation]:
-    """Ops that compute with the first `count` arguments, but for the last, which the wrapper rounds."""
+    """Ops that compute with the first `count` arguments, but for the last, which the wrapper rounds.
+
+    None in a guest that stays whole.
+    """
+    if _branches(graph):
+        return []
     last, found = graph.outputs[0].op, []
     while last.type in _MOVES:
         last = last.inputs[0].op

@@ -188,22 +188,21 @@ def _outside(data: bytes, graph: Graph, reference: bytes, pictures: np.ndarray, 
     }
 
 
+_NO_INSTANCES = {
+    "clients": "asks MediaPipe Tasks, which has none for {}: it finds boxes or masks, not both.",
+    "browser": "runs the page of a hand-off kit, and there are no kits for {}.",
+}
+
+
 def _asked(clients: bool, browser: bool, task: str) -> dict[str, Any]:
     """The modules that ask other programs, or None, once those are known to be there."""
     from tfmap import tasks
     from tfmap.verify import browser as page
     from tfmap.verify import clients as apps
 
-    if browser and tasks.target(tasks.get(task)) != "label":
-        raise InputError(
-            f"verify.browser runs the page of a hand-off kit, and kits of the task {task} have none: it is for "
-            "classifiers. Set verify.browser=false."
-        )
-    if clients and tasks.target(tasks.get(task)) == "instances":
-        raise InputError(
-            f"verify.clients asks MediaPipe Tasks, which has none for {task}: it finds boxes or masks, not both. Set "
-            "verify.clients=false."
-        )
+    asked = [name for name, wanted in (("clients", clients), ("browser", browser)) if wanted]
+    if asked and tasks.target(tasks.get(task)) == "instances":
+        raise InputError(f"verify.{asked[0]} {_NO_INSTANCES[asked[0]].format(task)} Set verify.{asked[0]}=false.")
     modules = {"clients": apps if clients else None, "browser": page if browser else None}
     for module in filter(None, modules.values()):
         module.installed()

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tfmap import caches
+from tfmap import caches, tasks
 from tfmap.errors import InputError
 from tfmap.export import golden, handoff
 from tfmap.export.handoff.facts import LITERTJS
@@ -31,6 +31,11 @@ FLAGS += ("--disable-component-update", "--disable-extensions", "--disable-sync"
 PATIENCE = 120.0  # seconds until an answer
 UNFIT = "LiteRT.js takes one picture at a time, as uint8 or float32; the file asks for something else."
 WAYS_OUT = "Or set verify.browser=false."
+_WORDS = {
+    "label": "scores differ by up to {:.4f}.",
+    "boxes": "scores or edges of its boxes differ by up to {:.4f}.",
+    "mask": "it sees another class at up to {:.2%} of a picture's pixels.",
+}
 # Presses the page's own button and sends what the page then says.
 ASK = """
 const body = document.body, moment = () => new Promise(done => setTimeout(done, 50));
@@ -55,7 +60,8 @@ def check(data: bytes, pictures: np.ndarray, classes: Sequence[str], task: str =
         task: whose file it is; one that the kit knows.
 
     Returns:
-        dict: "client" (LiteRT.js with its version, and the browser); "pictures"; "difference" (of any score; None where
+        dict: "client" (LiteRT.js with its version, and the browser); "pictures"; "difference" (of any score; of boxes
+            also of their edges, as shares of the picture; of masks the share of pixels, and "unit" says so; None where
             there is none); "findings" (lines: no page for such a file, refused by LiteRT.js, other answers).
 
     Raises:
@@ -74,8 +80,9 @@ def check(data: bytes, pictures: np.ndarray, classes: Sequence[str], task: str =
             return {**found, "findings": [UNFIT]}
         (kit / "web" / handoff.INSTALLED).symlink_to(packages)
         told = _answer(kit, program)
-        scale = json.loads((kit / "golden" / "golden.json").read_text())["output"]["scale"]
-    return {**found, **_judged(told, scale)}
+        output = json.loads((kit / "golden" / "golden.json").read_text())["output"]
+    target = tasks.target(tasks.get(task))
+    return {**found, **_judged(told, target, output["scale"] if target == "label" else 1.0)}
 
 
 def installed() -> tuple[str, Path]:
@@ -164,12 +171,14 @@ def _shown(url: str, program: str) -> Iterator[subprocess.Popen[bytes]]:
                 browser.wait()
 
 
-def _judged(told: dict[str, Any], scale: float) -> dict[str, Any]:
+def _judged(told: dict[str, Any], target: str, scale: float) -> dict[str, Any]:
+    """What a page said of its vectors, in the units of the target."""
     if "within" not in told:
         return {"findings": [f"LiteRT.js refuses the file: {' '.join(told['text'].split())}"]}
     if None in told["apart"]:  # JSON's word for NaN
         return {"findings": ["LiteRT.js answers scores that are no numbers."]}
     gap = max(told["apart"]) * scale
     wrong = told["vectors"] - told["within"]
-    line = f"LiteRT.js answers {wrong} of {told['vectors']} pictures otherwise: scores differ by up to {gap:.4f}."
-    return {"difference": gap, "findings": [line] if wrong else []}
+    line = f"LiteRT.js answers {wrong} of {told['vectors']} pictures otherwise: {_WORDS[target].format(gap)}"
+    unit = {"unit": "pixels"} if target == "mask" else {}
+    return {"difference": gap, **unit, "findings": [line] if wrong else []}

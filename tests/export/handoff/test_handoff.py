@@ -31,7 +31,7 @@ def test_everything_is_there(kit, whole_file, trash_classes):
         "README.md", "SHA256SUMS", "android/LiteRtClassifier.kt", "android/TasksClassifier.kt", "golden.npz",
         *(f"golden/{i:02}.png" for i in range(10)), "golden/golden.json", "ios/Classifier.swift", "labels.txt",
         "labels_de.txt", "model.tflite", "python/classify.py", "web/classifier.js", "web/index.html",
-        "web/package.json", "web/page.js", "web/serve.py", "web/style.css",
+        "web/package.json", "web/page.js", "web/serve.py", "web/style.css", "web/view.js",
     ])  # fmt: skip
     assert (kit / "model.tflite").read_bytes() == whole_file
     assert (kit / "labels.txt").read_text().splitlines() == list(trash_classes)

@@ -160,7 +160,7 @@ def in_node(file, folder, code):
 
 def test_the_page_clears_its_canvas_before_each_picture(files, tmp_path):
     """A transparent picture would show the one before."""
-    code = "const one = new kit.Classifier(null); one.outputs = async () => []; await one.scores('a'); "
+    code = "const one = new kit.Classifier(null); one.outputs = async () => [[]]; await one.scores('a'); "
     found = in_node(files["int8"], tmp_path, f"{code}await one.scores('b'); console.log(JSON.stringify(calls))")
     assert found == 2 * [["clear", 0, 0, 48, 48], ["draw", 0, 0, 48, 48]]
 

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tfmap
 from tests.export.handoff.chromium import opened
+from tests.export.handoff.test_boxes_and_masks import KINDS, untrained
 from tfmap import calibrate
+from tfmap.export import golden, handoff
 
 pytestmark = [
     pytest.mark.slow,
@@ -65,6 +68,7 @@ async def checked(url):
         await page.value("document.getElementById('golden').click()")
         await page.until("document.body.dataset.golden !== undefined || document.body.dataset.state === 'failed'")
         text = await page.value("document.getElementById('status').textContent")
+        assert await page.value("document.body.dataset.state") == "ready", text
         return text, json.loads(await page.value("document.body.dataset.golden"))
 
 
@@ -80,6 +84,69 @@ def test_the_browser_gives_the_golden_answers(files, page_of, name):
         text, found = asyncio.run(checked(url))
     assert text.startswith("10 of 10 vectors agree")
     assert (found["within"], found["vectors"]) == (10, 10)
+
+
+@pytest.fixture(scope="module", params=["detection", "segmentation"])
+def located(request, installed, tmp_path_factory):
+    """A task's name and the kit of an untrained network of it, with LiteRT.js installed."""
+    task, kit = request.param, tmp_path_factory.mktemp(request.param) / "handoff"
+    file, source = untrained(task, 40), tfmap.load("sample:cells").split("val")
+    handoff.write(kit, file, golden.vectors(file, source, classes=KINDS, task=task, count=3))
+    shutil.copytree(installed, kit / "web" / "node_modules")
+    return task, kit
+
+
+def test_the_browser_gives_the_golden_boxes_and_masks(located):
+    with served(located[1]) as url:
+        text, found = asyncio.run(checked(url))
+    assert text.startswith("3 of 3 vectors agree")
+    assert found["vectors"] == 3
+
+
+def test_other_boxes_and_masks_are_noticed(located, tmp_path):
+    task, kit = located
+    other = tmp_path / "handoff"
+    shutil.copytree(kit, other)
+    (other / "model.tflite").write_bytes(untrained(task, -40))
+    with served(other) as url:
+        text, _ = asyncio.run(checked(url))
+    assert not text.startswith("3 of 3 vectors agree")
+
+
+def test_boxes_and_masks_are_drawn_over_the_picture(located, tmp_path):
+    task, kit = located
+
+    async def drawn(url):
+        async with opened(url) as page:
+            await page.until("document.body?.dataset.state === 'ready'")
+            await page.choose("#file", kit / "golden" / "00.png")
+            await page.until("document.getElementById('status').textContent === '00.png'")
+            await page.screenshot(tmp_path / "page.png")
+            size = await page.value("[document.getElementById('found').width, document.getElementById('found').height]")
+            return size, await page.value(DRAWN), await page.value(LISTED)
+
+    with served(kit) as url:
+        size, share, lines = asyncio.run(drawn(url))
+    with np.load(kit / "golden.npz") as vectors:
+        assert size == list(vectors["images"].shape[2:0:-1])
+        if task == "segmentation":
+            mask = vectors["outputs"][0].argmax(-1)
+            assert share == pytest.approx((mask > 0).mean(), abs=0.01)  # the first class is left as it is
+            named = [KINDS[k] for k in np.argsort(-np.bincount(mask.ravel(), minlength=3)) if (mask == k).any()]
+        else:
+            kept = vectors["outputs_classes"][0][vectors["outputs_scores"][0] >= 0.3]
+            assert (share > 0) == bool(len(kept))
+            named = [kind for k, kind in enumerate(KINDS) if (kept == k).any()] or ["Nothing was found."]
+    assert lines == named
+
+
+# The share of the overlay's pixels that are painted, and the names in the list below.
+DRAWN = """(() => {
+  const canvas = document.getElementById('found');
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return data.filter((value, k) => k % 4 === 3 && value > 0).length * 4 / data.length;
+})()"""
+LISTED = "[...document.querySelectorAll('#result li')].map(line => (line.querySelector('span') ?? line).textContent)"
 
 
 def test_another_file_is_noticed(files, page_of):
@@ -121,7 +188,7 @@ def test_a_picture_is_named_as_python_names_it(whole_file, page_of, tmp_path):
 SEEN = """(async () => {
   const api = await import('./classifier.js');
   const one = new api.Classifier(null); // LiteRT.js loads once, and the page has
-  one.outputs = async () => [];
+  one.outputs = async () => [[]];
   const seen = async color => {
     const canvas = new OffscreenCanvas(480, 480), context = canvas.getContext('2d');
     context.fillStyle = color;
@@ -149,7 +216,7 @@ def test_a_transparent_picture_is_not_laid_over_the_one_before(whole_file, page_
 STRIPES = """(async () => {
   const api = await import('./classifier.js');
   const one = new api.Classifier(null);
-  one.outputs = async () => [];
+  one.outputs = async () => [[]];
   const canvas = new OffscreenCanvas(1201, 1201), context = canvas.getContext('2d');
   context.fillStyle = 'white';
   context.fillRect(0, 0, 1201, 1201);

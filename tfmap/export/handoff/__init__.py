@@ -5,7 +5,7 @@ model.tflite         the file; labels.txt, labels_de.txt: its labels
 golden.npz, golden/  test vectors: pictures of the model's size and the file's own answers
 android/ ios/        Kotlin (LiteRT; MediaPipe Tasks), Swift
 python/              a program that also checks a machine against the vectors
-web/                 a page that runs a classifier's file in a browser, with LiteRT.js
+web/                 a page that runs the file in a browser, with LiteRT.js
 SHA256SUMS           of all the others
 """
 

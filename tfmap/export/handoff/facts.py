@@ -67,7 +67,7 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
         # MediaPipe Tasks 0.10.30 refuses two pictures, grey ones, int8 at an end and kernels in 4 bits. It runs an open
         # batch on a CPU; GPU delegates take none. LiteRT.js 2.5.3 refuses two pictures, an open batch and int8.
         "tasks": alone and channels == 3 and not has_int8 and graph.format != "int4",
-        "web": alone and not has_int8 and target == "label",
+        "web": alone and not has_int8,
         "litertjs": LITERTJS,
         "golden": golden,
         "numbers": numbers(verified) if verified else [],

@@ -1,6 +1,7 @@
 """The texts of the kit: templates under kit/, each filled in with the facts of the file.
 
-kit/ has a folder for each thing that a task learns of a picture (label, boxes, mask), and one for what they share.
+kit/ has a folder for each thing that a task learns of a picture (label, boxes, mask), one of pages that all of them
+have, and one of parts that several pages are made of.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 KIT = Path(__file__).parent / "kit"
 SUFFIX = ".jinja"
-SHARED = "shared"
+COMMON, SHARED = "common", "shared"
 
 
 def write(kit: Path, told: Mapping[str, Any]) -> None:
@@ -24,15 +25,15 @@ def write(kit: Path, told: Mapping[str, Any]) -> None:
         kit: the kit's folder.
         told: what `facts.of` gave.
     """
-    folder = KIT / told["target"]
-    templates = _environment(folder)
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() or not _fits(name, told):
-            continue
-        place = kit / name.removesuffix(SUFFIX)
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(templates.get_template(name).render(**told), encoding="utf-8")
+    own = KIT / told["target"]
+    templates = _environment(own)
+    for folder in (KIT / COMMON, own):
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and _fits(name, told):
+                place = kit / name.removesuffix(SUFFIX)
+                place.parent.mkdir(exist_ok=True)
+                place.write_text(templates.get_template(name).render(**told), encoding="utf-8")
 
 
 def _fits(name: str, told: Mapping[str, Any]) -> bool:
@@ -46,7 +47,7 @@ def _fits(name: str, told: Mapping[str, Any]) -> bool:
 def _environment(folder: Path) -> Environment:
     # Texts of several languages: each template writes names through the filter of its own.
     templates = Environment(
-        loader=FileSystemLoader([folder, KIT / SHARED]),
+        loader=FileSystemLoader([folder, KIT / COMMON, KIT / SHARED]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

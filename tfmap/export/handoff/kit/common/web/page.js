@@ -1,9 +1,7 @@
 // The page: a dropped picture or the camera, through the very file that was handed over.
 const MODEL = '../model.tflite', GOLDEN = '../golden/', WASM = './node_modules/@litertjs/core/wasm/';
-const STEPS = 1, SCORE = 1e-4; // how far an answer may be off: another CPU may round an integer the other way
-const SHOWN = 5;
 const $ = id => document.getElementById(id);
-let classifier = null, api = null, stream = null;
+let view = null, model = null, stream = null;
 
 function say(text, kind = '') {
   $('status').textContent = text;
@@ -12,40 +10,44 @@ function say(text, kind = '') {
 
 async function start() {
   try {
-    api = await import('./classifier.js');
+    view = await import('./view.js');
   } catch (error) {
     say('LiteRT.js is missing. In this folder: npm install, then python serve.py, and open this page from there.', 'bad');
     document.body.dataset.state = 'missing';
     return;
   }
-  classifier = await api.Classifier.load(MODEL, WASM);
-  say(`Ready: ${api.LABELS.length} classes, pictures of ${api.WIDTH} x ${api.HEIGHT}. Nothing leaves this machine.`);
+  model = await view.load(MODEL, WASM);
+  say(`Ready: ${view.LABELS.length} classes, pictures of ${view.WIDTH} x ${view.HEIGHT}. Nothing leaves this machine.`);
   for (const id of ['file', 'camera', 'golden']) $(id).disabled = false;
   document.body.dataset.state = 'ready';
 }
 
-async function show(picture) {
+async function show(picture, width, height) {
   const before = performance.now();
-  const found = await classifier.classify(picture);
-  const ms = performance.now() - before;
+  const found = await view.look(model, picture);
+  const ms = performance.now() - before, lines = view.lines(found);
   $('time').textContent = `${ms.toFixed(1)} ms`;
-  $('result').replaceChildren(...(found.length ? found.slice(0, SHOWN).map(row) : [nothing()]));
-  document.body.dataset.best = found.length ? found[0].label : '';
+  $('result').replaceChildren(...(lines.length ? lines.map(row) : [nothing()]));
+  document.body.dataset.best = lines.length ? lines[0].label : '';
+  const above = $('found');
+  Object.assign(above, {width, height}); // which clears it
+  view.draw(above.getContext('2d'), found);
 }
 
-function row({label, score}) {
+function row({label, share, text, colour}) {
   const line = document.createElement('li'), name = document.createElement('span');
   const bar = document.createElement('meter'), number = document.createElement('span');
   name.textContent = label;
-  bar.value = score;
-  number.textContent = score.toFixed(3);
+  if (colour) name.style.borderLeft = `.5rem solid ${colour}`;
+  bar.value = share;
+  number.textContent = text;
   line.append(name, bar, number);
   return line;
 }
 
 function nothing() {
   const line = document.createElement('li');
-  line.textContent = 'None of the classes reaches its threshold.';
+  line.textContent = view.NOTHING;
   return line;
 }
 
@@ -63,7 +65,7 @@ async function take(file) {
   canvas.height = picture.height;
   canvas.getContext('2d').drawImage(picture, 0, 0);
   document.body.dataset.shows = 'picture';
-  await show(picture);
+  await show(picture, picture.width, picture.height);
   say(file.name);
 }
 
@@ -81,7 +83,7 @@ async function camera() {
   $('camera').textContent = 'Stop the camera';
   say('Camera');
   while (stream) {
-    await show(video);
+    await show(video, video.videoWidth, video.videoHeight);
     await new Promise(requestAnimationFrame);
   }
 }
@@ -98,13 +100,9 @@ function stop() {
 async function check() {
   stop();
   const golden = await (await fetch(`${GOLDEN}golden.json`)).json();
-  const whole = golden.output.dtype !== 'float32';
   const apart = [];
-  for (const vector of golden.vectors) {
-    const found = await classifier.outputs(await pixels(GOLDEN + vector.image));
-    apart.push(Math.max(...vector.outputs.map((value, k) => Math.abs(value - found[k]))));
-  }
-  const within = apart.filter(one => one <= (whole ? STEPS : SCORE)).length;
+  for (const vector of golden.vectors) apart.push(await view.apart(model, vector, name => pixels(GOLDEN + name)));
+  const within = apart.filter(one => one <= view.FAR).length;
   const all = within === apart.length;
   say(`${within} of ${apart.length} vectors agree; the largest difference is ${Math.max(...apart)}`, all ? 'good' : 'bad');
   document.body.dataset.golden = JSON.stringify({within, vectors: apart.length, apart});
@@ -135,6 +133,6 @@ $('golden').addEventListener('click', guarded(check));
 document.addEventListener('dragover', event => event.preventDefault());
 document.addEventListener('drop', guarded(async event => {
   event.preventDefault();
-  if (classifier && event.dataTransfer.files[0]) await take(event.dataTransfer.files[0]);
+  if (model && event.dataTransfer.files[0]) await take(event.dataTransfer.files[0]);
 }));
 guarded(start)();
