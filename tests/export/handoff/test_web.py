@@ -86,11 +86,14 @@ def test_the_browser_gives_the_golden_answers(files, page_of, name):
     assert (found["within"], found["vectors"]) == (10, 10)
 
 
-@pytest.fixture(scope="module", params=["detection", "segmentation"])
+BOLD = {"detection": 400_000, "segmentation": 40}  # factors of the last kernels: of boxes some reach a score that is shown
+
+
+@pytest.fixture(scope="module", params=BOLD)
 def located(request, installed, tmp_path_factory):
     """A task's name and the kit of an untrained network of it, with LiteRT.js installed."""
     task, kit = request.param, tmp_path_factory.mktemp(request.param) / "handoff"
-    file, source = untrained(task, 40), tfmap.load("sample:cells").split("val")
+    file, source = untrained(task, BOLD[task]), tfmap.load("sample:cells").split("val")
     handoff.write(kit, file, golden.vectors(file, source, classes=KINDS, task=task, count=3))
     shutil.copytree(installed, kit / "web" / "node_modules")
     return task, kit
@@ -107,7 +110,7 @@ def test_other_boxes_and_masks_are_noticed(located, tmp_path):
     task, kit = located
     other = tmp_path / "handoff"
     shutil.copytree(kit, other)
-    (other / "model.tflite").write_bytes(untrained(task, -40))
+    (other / "model.tflite").write_bytes(untrained(task, -BOLD[task]))
     with served(other) as url:
         text, _ = asyncio.run(checked(url))
     assert not text.startswith("3 of 3 vectors agree")
@@ -135,8 +138,8 @@ def test_boxes_and_masks_are_drawn_over_the_picture(located, tmp_path):
             named = [KINDS[k] for k in np.argsort(-np.bincount(mask.ravel(), minlength=3)) if (mask == k).any()]
         else:
             kept = vectors["outputs_classes"][0][vectors["outputs_scores"][0] >= 0.3]
-            assert (share > 0) == bool(len(kept))
-            named = [kind for k, kind in enumerate(KINDS) if (kept == k).any()] or ["Nothing was found."]
+            assert share > 0
+            named = [kind for k, kind in enumerate(KINDS) if (kept == k).any()]
     assert lines == named
 
 
