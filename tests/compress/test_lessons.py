@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 import tfmap
+from tests.compress.test_qat import computes_in_integers, decibels
 from tests.tasks.detectors.test_tfmap_det import body
-from tfmap import tasks
+from tfmap import export, tasks
 from tfmap.average_precision import Found
 from tfmap.compress import compress, judge, lessons
 from tfmap.compress.prune import sparsities
 from tfmap.errors import InputError
+from tfmap.litert import LiteModel
 from tfmap.models.levels import marked
 from tfmap.source import Source
 from tfmap.tasks.detectors import ssd, tfmap_det, yolo
-from tfmap.tasks.segmenters import segnet, tfmap_seg
+from tfmap.tasks.segmenters import deeplab_v3plus, fcn, segnet, tfmap_seg, unet
 from tfmap.train.feed import Feed
 
 CASES = {
@@ -28,6 +30,8 @@ CASES = {
     "tfmap_seg": ("segmentation", tfmap_seg.head),
     "segnet": ("segmentation", segnet.head),
 }
+SEGMENTERS = {"unet": unet.head, "fcn": fcn.head, "segnet": segnet.head, "deeplab_v3plus": deeplab_v3plus.head}
+SEGMENTERS["tfmap_seg"] = tfmap_seg.head
 SAMPLES = {"detection": "sample:cells", "segmentation": "sample:membrane"}
 
 
@@ -108,6 +112,26 @@ def test_it_is_pruned_and_learns(case):
     assert np.isfinite(losses(small, source, task)[0]).all()
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "tfmap_seg" else pytest.mark.slow) for name in SEGMENTERS]
+)
+def test_a_segmenter_learns_with_rounding(name, sources):
+    keras.utils.set_random_seed(0)
+    net, source = SEGMENTERS[name](marked(body(name="normalisation")), 2, width=16), sources["segmentation"]
+    options = {"task": "segmentation", "pipeline": {"batch_size": 4}, "verbose": False}
+    learnt = compress(net, source, recipe="prune(0.01, 'constant')", epochs=4, learning_rate=3e-3, **options)
+    last = learnt.get_layer("scores_conv")
+    last.kernel.assign(20 * last.kernel)  # or each pixel would be half of either class, which says nothing
+    quantized = compress(learnt, source, recipe="qat", epochs=1, **options)
+    file = export.tflite(quantized.to_tflite(), classes=source.classes, task="segmentation")
+    computes_in_integers(file)
+    pictures = next(iter(fed(net, source, "segmentation").val()))["image"].numpy()
+    received, expected = LiteModel(file).predict(pictures), quantized.predict(pictures)
+    assert received.shape == (4, *net.output_shape[1:])
+    assert decibels(received, expected) > 20
+    assert decibels(expected, learnt.predict(pictures, verbose=0)) > 10
+
+
 def _named(output):
     return output.items() if isinstance(output, dict) else [("", output)]
 
@@ -150,8 +174,11 @@ def _true(batch):
 def test_what_boxes_and_masks_do_not_learn_is_told(sources):
     net = tfmap_seg.head(marked(body()), 2, width=8)
     options = {"task": "segmentation", "pipeline": {"batch_size": 4}, "verbose": False, "epochs": 1}
-    with pytest.raises(InputError, match="compress: qat trains classifiers alone. Boxes and masks are rounded"):
-        compress(net, sources["segmentation"], recipe="qat", **options)
+    boxes = tfmap_det.head(marked(body()), 3, width=8, depth=1)
+    with pytest.raises(
+        InputError, match="compress: qat trains classifiers and segmenters. Boxes are rounded afterwards"
+    ):
+        compress(boxes, sources["detection"], recipe="qat", **{**options, "task": "detection"})
     with pytest.raises(InputError, match=r"distill takes temperature and features for classifiers.*temperature=2.0"):
         compress(net, sources["segmentation"], recipe="distill(2.0)", **options)
 

@@ -26,7 +26,7 @@ _KINDS = (
 # What they give is in the range of what they read.
 _MOVES = (
     *("Identity", "StopGradient", "Reshape", "Transpose", "Squeeze", "ExpandDims", "StridedSlice", "Slice", "Pad"),
-    *("ConcatV2", "Split", "GatherV2", "BroadcastTo", "Tile"),
+    *("MaxPool", "ConcatV2", "Split", "GatherV2", "BroadcastTo", "Tile"),
 )
 
 

@@ -8,6 +8,7 @@ first step, and that start, which is what post-training quantisation gives, comp
 from __future__ import annotations
 
 import itertools
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -31,38 +32,40 @@ from tfmap.errors import InputError
 
 L = tf_keras.layers
 _WAY_OUT = "Leave qat out of the recipe: export rounds without it."
-_CALIBRATION = 256  # pictures that the ranges are read off
-_LOOKED_AT = 8 * _CALIBRATION  # pictures that they are chosen from, as far as an epoch has them
-_MEANS = 64  # pictures that the means of channels are compared on; their activations live at once
+_CALIBRATION = 256  # pictures that the ranges are read off, fewer of large ones
+_LOOKED_AT = 8  # times as many, that they are chosen from, as far as an epoch has them
+_MEANS = 64  # pictures that the means of channels are compared on, fewer of large ones; their activations live at once
+_USUAL = 224 * 224  # pixels of a picture that is not large
 
 
 def train(model: keras.Model, feed: Feed, *, how: FineTuning | None = None) -> QuantizedModel:
-    """Fine-tune a classifier with fake int8 quantisers; zeros of a pruned and groups of a clustered kernel stay.
+    """Fine-tune with fake int8 quantisers; zeros of a pruned and groups of a clustered kernel stay.
 
     Args:
-        model: Keras 3 classifier: images (B, H, W, C), values 0..255 -> probabilities (B, K).
+        model: Keras 3 classifier or segmenter: images (B, H, W, C), values 0..255 -> probabilities (B, K), or of each
+            pixel (B, H, W, K).
         feed: batches.
         how: the fine-tuning. The network has converged: a rate that moves weights by about a step of int8 is enough.
             One run on sample:trash, 1,611 pictures: 2e-5 loses 0.2 points, 1e-4 loses 1.0.
 
     Raises:
-        InputError: a model that cannot be bridged.
+        InputError: a model that cannot be bridged, or one of boxes.
 
     Source: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
         Inference, 2018, section 3; frozen statistics: Krishnamoorthi, Quantizing deep convolutional networks for
         efficient inference, 2018, section 4.2.
     """
     how = how or FineTuning()
-    if how.lesson is not None:
+    if len(model.outputs) > 1:
         raise InputError(
-            "compress: qat trains classifiers alone. Boxes and masks are rounded afterwards, with the last kernels of "
-            "boxes in float: leave qat out, export.format=int8 does it."
+            "compress: qat trains classifiers and segmenters. Boxes are rounded afterwards, their last kernels left in "
+            "float: leave qat out, export.format=int8 does it."
         )
     carriers = lonely_norms(bridge.to_tf_keras(model))
     legacy, ranges = quantized(bridge.to_tf_keras(model, carriers=carriers))
     _freeze_norms(legacy)
-    batches = _pictures(feed)
-    pictures = tf.concat(batches, axis=0)[:_MEANS]
+    batches = _pictures(feed, _count(_CALIBRATION, model))
+    pictures = tf.concat(batches, axis=0)[: _count(_MEANS, model)]
     quantizers.calibrate(legacy, ranges, batches)
     means.correct(legacy, bridge.to_tf_keras(model, carriers=carriers), pictures)
     hold = Hold(quantizers.kernels(legacy))
@@ -83,7 +86,12 @@ def _brought_home(legacy: tf_keras.Model, model: keras.Model, pictures: tf.Tenso
     return home
 
 
-def _pictures(feed: Feed) -> list[tf.Tensor]:
+def _count(pictures: int, model: keras.Model) -> int:
+    """So many, or as many as have their pixels if those of the model are large; at least four."""
+    return min(pictures, max(4, pictures * _USUAL // math.prod(model.input_shape[1:3])))
+
+
+def _pictures(feed: Feed, count: int = _CALIBRATION) -> list[tf.Tensor]:
     """Training pictures without augmentation, as the network will see pictures at inference.
 
     A rare class may be the one that reaches the ends of a range, so each has as many pictures as the first batches of
@@ -98,16 +106,16 @@ def _pictures(feed: Feed) -> list[tf.Tensor]:
         images, labels, weights = (np.asarray(batch[key]) for key in ("image", "label", "weight"))
         for image, label in zip(images[weights > 0], labels[weights > 0], strict=True):
             kept.setdefault(label.tobytes(), []).append(image.copy())  # a view would hold the whole batch
-        _thin(kept)
-        size, seen = size or min(len(images), _CALIBRATION), seen + len(images)
-        if seen >= _LOOKED_AT:
+        _thin(kept, count)
+        size, seen = size or min(len(images), count), seen + len(images)
+        if seen >= _LOOKED_AT * count:
             break
     return _in_turn(kept, size)
 
 
-def _thin(kept: dict[bytes, list[np.ndarray]]) -> None:
+def _thin(kept: dict[bytes, list[np.ndarray]], count: int) -> None:
     """Drop the latest pictures of the largest classes until there are no more than are used."""
-    while sum(map(len, kept.values())) > _CALIBRATION:
+    while sum(map(len, kept.values())) > count:
         max(kept.values(), key=len).pop()
 
 
@@ -147,7 +155,7 @@ class QuantizedModel:
             images: uint8 or float32 (N, H, W, C), values 0..255.
 
         Returns:
-            float32 (N, K).
+            float32 (N, K), of a segmenter (N, H, W, K).
         """
         return self.legacy.predict(np.asarray(images, np.float32), verbose=0)
 

@@ -86,7 +86,10 @@ def test_the_browser_gives_the_golden_answers(files, page_of, name):
     assert (found["within"], found["vectors"]) == (10, 10)
 
 
-BOLD = {"detection": 400_000, "segmentation": 40}  # factors of the last kernels: of boxes some reach a score that is shown
+BOLD = {
+    "detection": 400_000,
+    "segmentation": 40,
+}  # factors of the last kernels: of boxes some reach a score that is shown
 
 
 @pytest.fixture(scope="module", params=BOLD)

@@ -10,11 +10,11 @@ from tfmap import boxes
 from tfmap.tasks.detectors import anchors, heads, losses, tfmap_det
 
 
-def body():
+def body(**normalisation):
     """As small as a backbone can be."""
     keras.utils.set_random_seed(0)
     image = keras.Input((64, 96, 3), name="image")
-    x, maps = keras.layers.Rescaling(1 / 127.5, offset=-1)(image), {}
+    x, maps = keras.layers.Rescaling(1 / 127.5, offset=-1, **normalisation)(image), {}
     for level in range(1, 6):
         x = keras.layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(x)
         maps[f"P{level}"] = x

@@ -44,7 +44,7 @@ class Unpooling(keras.layers.Layer):
         """Maps (B, h, w, C) and (B, 2h, 2w, C) -> the size of the second."""
         small, large = inputs
         peaks = ops.equal(large, _doubled(ops.max_pool(large, 2)))
-        return _doubled(small) * ops.cast(peaks, small.dtype)
+        return ops.where(peaks, _doubled(small), 0.0)
 
     def compute_output_shape(self, input_shape: tuple[tuple, tuple]) -> tuple:
         """That of the larger map."""
