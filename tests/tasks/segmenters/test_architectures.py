@@ -8,9 +8,12 @@ import keras
 import numpy as np
 import pytest
 
+import tfmap
+from tfmap import export, flatbuffer
 from tfmap.errors import InputError
 from tfmap.tasks import segmentation as task
 from tfmap.tasks.segmenters import fcn, segnet
+from tfmap.verify import integers
 
 
 def body(size=(64, 96)):
@@ -54,6 +57,15 @@ def test_it_learns_is_saved_and_loaded(arch, pictures, tmp_path):
     net.save(tmp_path / "net.keras")
     again = keras.saving.load_model(tmp_path / "net.keras", compile=False)
     np.testing.assert_allclose(again.predict(images, verbose=0), said, atol=1e-5)
+
+
+@pytest.mark.parametrize("arch", task.ARCHITECTURES)
+def test_its_int8_file_holds_integers_only(arch):
+    split = tfmap.load("sample:membrane").split("train")
+    file = export.tflite(
+        head(arch), split=split, classes=("cell", "membrane"), task="segmentation", samples=2, coverage=0
+    )
+    assert integers.findings(flatbuffer.read(file)) == []
 
 
 @pytest.mark.parametrize("arch", sorted(set(task.ARCHITECTURES) - {"segnet"}))
