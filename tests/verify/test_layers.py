@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras import layers as L
 
 from tfmap import flatbuffer
-from tfmap.export import convert, equalisation
+from tfmap.export import convert, equalisation, rewriting
 from tfmap.graph import Op, Tensor
 from tfmap.verify import alignment, layers
 
@@ -135,6 +135,20 @@ def test_a_file_that_was_equalised_is_as_close_as_it_is(photos):
     pairs = alignment.pairs(flatbuffer.read(float32), flatbuffer.read(int8))
     found = layers.compare(pairs, float32, int8, photos[0][:8])
     assert found["worst"][0]["sqnr_db"] > 25
+
+
+def test_the_centred_picture_is_compared_without_the_factor_that_kernels_carry(photos):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((48, 48, 3))
+    scaled = L.Rescaling(1 / 127.5, offset=-1)(inputs)
+    model = keras.Model(inputs, L.Add()([L.Conv2D(4, 3, padding="same")(scaled) for _ in range(2)]))
+    float32, int8 = convert.float32(model), convert.int8(rewriting.for_integers(model), photos[0])
+    graph = flatbuffer.read(int8)
+    assert [op.name for op in graph.ops if op.outputs[0].index in layers._centred(graph)] == ["SUB"]
+    added = next(op for op in flatbuffer.read(float32).ops if op.name == "ADD")
+    centred = next(op for op in graph.ops if op.name == "SUB")
+    found = layers.compare([(added, centred)], float32, int8, photos[0][:8])
+    assert found["worst"][0]["sqnr_db"] > 35
 
 
 def test_a_channel_that_answers_to_a_further_picture_does_not_stand_still(photos):

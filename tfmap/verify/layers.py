@@ -1,7 +1,8 @@
 """Layer by layer: what each op of the file says to real pictures, beside the same op of the float file.
 
 Errors add up on the way: a layer's figure holds what all before it lost. Where the figure falls, the loss is.
-A tensor that only depthwise convolutions read may have other scales in the file: export has equalised it.
+A tensor that only depthwise convolutions read may have other scales in the file: export has equalised it. So may the
+centred picture, where the first kernels carry the factor of the normalisation.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def compare(
             "findings" (a line per op with channels that stand still in the file alone).
     """
     graph = flatbuffer.read(ours)
-    free, chosen = _rescalable(graph), _choices(graph)
+    free, chosen = _rescalable(graph) | _centred(graph), _choices(graph)
     meters = [Meter(op, free=op.outputs[0].index in free) for _, op in pairs]
     models = LiteModel(theirs, keep=True), LiteModel(ours, keep=True)
     for values in _values(pairs, models, pictures):
@@ -176,6 +177,19 @@ def _rescalable(graph: Graph) -> set[int]:
         return bool(ops) and all(_is_depthwise(op) or (op.name in PASSING and only(op.outputs[0])) for op in ops)
 
     return {op.outputs[0].index for op in graph.ops if op.outputs and only(op.outputs[0])}
+
+
+def _centred(graph: Graph) -> set[int]:
+    """Tensors, by index, that are the picture less its mean: see `tfmap.export.folding`."""
+    pictures, found = {tensor.index for tensor in graph.inputs}, set()
+    for op in graph.ops:
+        if not op.inputs or op.inputs[0].index not in pictures:
+            continue
+        if op.name == "QUANTIZE":
+            pictures.add(op.outputs[0].index)
+        elif op.name in ("ADD", "SUB") and op.inputs[1].data is not None:
+            found.add(op.outputs[0].index)
+    return found
 
 
 def _is_depthwise(op: Op) -> bool:
