@@ -181,7 +181,7 @@ def main() -> None:
         "peer_weights": theirs["weights"],  # its int8 file has a byte for each of them at least
         "peer": f"ultralytics {theirs['version']}, yolo11n.yaml, torch {theirs['torch']}",
         "epochs": given.epochs,
-        "recipe": config,
+        "recipe": {key: value for key, value in config.items() if key != "datasets"},
     }
     results.write("peer_boxes", "Boxes from random weights", rows, **more)
 
