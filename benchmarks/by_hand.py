@@ -81,7 +81,8 @@ def _by_hand(model: keras.Model, source: Source, recipe: str, *, epochs: int, se
     config, classes = waste.CONFIG, len(source.classes)
     feed = Feed(model, source, tasks.get("classification"), options=config["pipeline"], seed=seed)
     policy = augment.build(config["augment"]["ops"], classes=classes)
-    batches = examples(feed, FineTuning(epochs=epochs, policy=policy, seed=seed), classes=classes).map(_scaled_example)
+    how = FineTuning(epochs=epochs, policy=policy, seed=seed)
+    batches = examples(feed, how, example_of(classes)).map(_scaled_example)
     network = _copied(model)
     api, steps = tfmot(), feed.steps * epochs
     if recipe == "qat":
