@@ -62,8 +62,8 @@ def compress(
         for `export.tflite`, `model` the Keras 3 model with the same weights.
 
     Raises:
-        InputError: another task than classification, a recipe that cannot be read, a setting out of range, a model with
-            a layer that cannot be carried to Keras 2, or a loss that is no number any more.
+        InputError: a detector of two stages, qat of boxes, a recipe that cannot be read, a setting out of range, a
+            model with a layer that cannot be carried to Keras 2, or a loss that is no number any more.
     """
     from tfmap import augment as augmentation
     from tfmap import tasks

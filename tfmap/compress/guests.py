@@ -17,7 +17,7 @@ import tf_keras
 
 from tfmap.centred import CentredNormalization
 from tfmap.compress import fake_quantizers
-from tfmap.compress.hosted import SCOPE, Held, Hosted, weights_of
+from tfmap.compress.hosted import SCOPE, Held, Hosted
 
 _KINDS = (
     *(keras.layers.LayerNormalization, keras.layers.GroupNormalization, keras.layers.RMSNormalization),
@@ -202,5 +202,4 @@ def _for_integers(layer: keras.Layer, input_shape: Any) -> keras.Layer:
         return layer
     centred = CentredNormalization.from_config(layer.get_config())
     centred.build(tuple(input_shape))
-    assert [tuple(own.shape) for own in weights_of(centred)] == [tuple(own.shape) for own in weights_of(layer)]
     return centred
