@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
+from tests.export.handoff.test_boxes_and_masks import KINDS, untrained
 from tfmap import verify
 from tfmap.errors import InputError
 from tfmap.export import convert, metadata
+from tfmap.litert import LiteModel
 from tfmap.verify import browser
 
 needs_chromium = pytest.mark.skipif(
@@ -33,6 +36,18 @@ def test_a_browser_gives_our_scores(litertjs, lite_files, photos, trash_classes,
     assert found["findings"] == []
     assert found["difference"] <= (1 / 256 if name == "int8" else 1e-4)
     assert found["client"] == "LiteRT.js 2.5.3 in chromium"
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_a_browser_gives_our_boxes_and_masks(litertjs, photos, task):
+    file = untrained(task, 40)
+    pictures = np.resize(photos[0], (4, *LiteModel(file).input_shape[1:]))
+    found = browser.check(file, pictures, KINDS, task)
+    assert found["findings"] == []
+    assert found["difference"] <= 1e-3
+    assert found["pictures"] == 4
 
 
 @needs_chromium
