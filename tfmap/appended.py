@@ -15,11 +15,15 @@ from tfmap.errors import InputError
 _TYPES = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
 # op -> its table of options; one that is not here has none, or may do without
 _OPTIONS = {
+    "ADD": "AddOptions",
     "CAST": "CastOptions",
+    "CONCATENATION": "ConcatenationOptions",
     "GATHER": "GatherOptions",
     "MAXIMUM": "MaximumMinimumOptions",
     "MINIMUM": "MaximumMinimumOptions",
+    "MUL": "MulOptions",
     "PAD": "PadOptions",
+    "SUB": "SubOptions",
 }
 
 

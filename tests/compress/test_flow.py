@@ -16,13 +16,20 @@ class Model:
 
 
 @pytest.fixture
-def told(monkeypatch):
+def shares():
+    """Of the teacher, at each step."""
+    return []
+
+
+@pytest.fixture
+def told(monkeypatch, shares):
     """Steps that only tell how they were called."""
     calls = []
 
     def step(name):
         def function(model, feed, *, how, **rest):
             calls.append((name, how.epochs, how.learning_rate, rest))
+            shares.append(how.teacher_weight)
             return f"{model}{name}|"
 
         return function
@@ -52,3 +59,9 @@ def test_qat_takes_a_fiftieth_of_the_rate_unless_it_is_told_its_own(told):
     flow.run(Model(), None, parse("qat"), how)
     flow.run(Model(), None, parse("qat(2, 0.02)"), how)
     np.testing.assert_allclose([call[2] for call in told], [0.0002, 0.02])
+
+
+def test_qat_learns_what_the_teacher_says_and_labels_where_it_is_not_asked(told, shares):
+    flow.run(Model(), None, parse("prune(0.5)|qat"), FineTuning(teacher_weight=0.3))
+    flow.run(Model(), None, parse("prune(0.5)|qat"), FineTuning(teacher_weight=0.0))
+    assert shares == [0.3, 1.0, 0.0, 0.0]

@@ -11,17 +11,18 @@ import pytest
 import tfmap
 from tests.compress.test_qat import computes_in_integers, decibels
 from tests.tasks.detectors.test_tfmap_det import body
-from tfmap import export, tasks
+from tfmap import export, flatbuffer, tasks
 from tfmap.average_precision import Found
-from tfmap.compress import compress, judge, lessons
+from tfmap.compress import bridge, compress, judge, lessons, qat, unrounded
 from tfmap.compress.prune import sparsities
 from tfmap.errors import InputError
 from tfmap.litert import LiteModel
 from tfmap.models.levels import marked
 from tfmap.source import Source
-from tfmap.tasks.detectors import ssd, tfmap_det, yolo
+from tfmap.tasks.detectors import retinanet, ssd, tail, tfmap_det, yolo
 from tfmap.tasks.segmenters import deeplab_v3plus, fcn, segnet, tfmap_seg, unet
 from tfmap.train.feed import Feed
+from tfmap.verify import integers
 
 CASES = {
     "tfmap_det": ("detection", partial(tfmap_det.head, depth=1)),
@@ -32,6 +33,7 @@ CASES = {
 }
 SEGMENTERS = {"unet": unet.head, "fcn": fcn.head, "segnet": segnet.head, "deeplab_v3plus": deeplab_v3plus.head}
 SEGMENTERS["tfmap_seg"] = tfmap_seg.head
+DETECTORS = {name: CASES[name][1] for name in ("tfmap_det", "yolo", "ssd")} | {"retinanet": retinanet.head}
 SAMPLES = {"detection": "sample:cells", "segmentation": "sample:membrane"}
 
 
@@ -130,6 +132,60 @@ def test_a_segmenter_learns_with_rounding(name, sources):
     assert decibels(expected, learnt.predict(pictures, verbose=0)) > 10
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "retinanet" else []) for name in DETECTORS]
+)
+def test_a_detector_is_rounded_up_to_its_last_kernels(name):
+    net = DETECTORS[name](marked(body()), 3, width=16)
+    legacy = bridge.to_tf_keras(lessons.of(tasks.get("detection"), net, 3).network)
+    plain = unrounded.layers(legacy, tail.EXACT)
+    kernels = sorted(one for one in plain if legacy.get_layer(one).weights)
+    assert kernels
+    assert all(one.startswith(("codes_P", "distributions_P")) for one in kernels)
+    assert not [one for one in plain if one.startswith(("box", "logits", "scores", "class"))]
+    rounded, _ = qat.quantized(legacy, tail.EXACT)
+    assert {layer.name for layer in rounded.layers} & set(plain) == set(plain)
+    learning = {kernel.name.split("/")[0] for kernel in unrounded.kernels(rounded)}
+    assert learning == set(kernels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_learns_with_rounding(name, sources):
+    keras.utils.set_random_seed(0)
+    net, source = DETECTORS[name](marked(body(name="normalisation")), 3, width=16), sources["detection"]
+    options = {"task": "detection", "pipeline": {"batch_size": 4}, "verbose": False}
+    rate = 3e-4 if name == "ssd" else 3e-3  # of which the ReLUs of so small a backbone die
+    net = compress(net, source, recipe="prune(0.01, 'constant')", learning_rate=rate, epochs=60, **options)
+    pictures = next(iter(fed(net, source, "detection").val()))["image"].numpy()
+    quantized = compress(net, source, recipe="qat", epochs=1, **options)
+    before, home, expected = (model.predict(pictures) for model in (net, quantized.model, quantized))
+    about, found, file = {"classes": source.classes, "task": "detection"}, {}, quantized.to_tflite()
+    raw = export.tflite(file, suppression=False, watch=found.update, **about)
+    received, whole = (LiteModel(one).predict(pictures) for one in (raw, export.tflite(file, **about)))
+    assert {name: one.shape for name, one in received.items()} == {name: one.shape for name, one in before.items()}
+    _floats_on_purpose(flatbuffer.read(raw), found["kept_float"])
+    _near(received, expected, pixels=0.5, score=0.01)
+    _near(expected, before, pixels=2, score=0.03)
+    _near(home, before, pixels=2, score=0.03)
+    decode, size = tasks.get("detection").decode, net.input_shape[1:3]
+    for one, other in zip(decode(received, size=size), decode(whole, size=size), strict=True):
+        np.testing.assert_allclose(one.scores[:10], other.scores[:10], atol=1e-6)
+
+
+def _near(ours, theirs, *, pixels, score):
+    """All but a thousandth of the boxes and scores."""
+    for key, bound in (("boxes", pixels), ("scores", score)):
+        assert np.quantile(np.abs(ours[key] - theirs[key]), 0.999) < bound, key
+
+
+def _floats_on_purpose(graph, kept):
+    assert not [line for line in integers.findings(graph, keep_float=kept) if "float" in line]
+    kernels = [op.outputs[0].name for op in graph.ops if op.name == "CONV_2D" and op.outputs[0].dtype == "float32"]
+    assert kernels
+    assert all("codes_P" in one or "distributions_P" in one for one in kernels)
+
+
 def _named(output):
     return output.items() if isinstance(output, dict) else [("", output)]
 
@@ -172,11 +228,6 @@ def _true(batch):
 def test_what_boxes_and_masks_do_not_learn_is_told(sources):
     net = tfmap_seg.head(marked(body()), 2, width=8)
     options = {"task": "segmentation", "pipeline": {"batch_size": 4}, "verbose": False, "epochs": 1}
-    boxes = tfmap_det.head(marked(body()), 3, width=8, depth=1)
-    with pytest.raises(
-        InputError, match="compress: qat trains classifiers and segmenters. Boxes are rounded afterwards"
-    ):
-        compress(boxes, sources["detection"], recipe="qat", **{**options, "task": "detection"})
     with pytest.raises(InputError, match=r"distill takes temperature and features for classifiers.*temperature=2.0"):
         compress(net, sources["segmentation"], recipe="distill(2.0)", **options)
 

@@ -12,6 +12,7 @@ from tfmap import flatbuffer
 from tfmap.compress import bridge, qat
 from tfmap.compress.finetune import FineTuning
 from tfmap.compress.prune import sparsities
+from tfmap.compress.quantized_model import QuantizedModel
 from tfmap.compress.ties import scale_axes
 from tfmap.errors import InputError
 from tfmap.export import convert, correction
@@ -481,7 +482,21 @@ def test_what_the_converter_cannot_translate_is_told(classifier):
     odd = tf_keras.Model(image, tf_keras.layers.Lambda(tf.math.erfinv)(image), name="odd")
     text = "^compress: TensorFlow's converter cannot make a .tflite file of odd: 'tf.Erfinv' op .* Leave qat out of the"
     with pytest.raises(InputError, match=text):
-        qat.QuantizedModel(odd, classifier).to_tflite(input_type="float32")
+        QuantizedModel(odd, classifier).to_tflite(input_type="float32")
+
+
+def test_a_layer_that_says_nothing_has_a_range_that_fits_its_kernels():
+    """XNNPACK refuses a file whose steps differ 256-fold."""
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    dead = layers.Conv2D(8, 3, padding="same", activation="relu", name="dead")(x)
+    x = layers.GlobalAveragePooling2D()(layers.Add()([x, dead]))
+    model = keras.Model(image, layers.Dense(4, "softmax")(x))
+    lively(model, Pictures(16).images)
+    model.get_layer("dead").bias.assign(np.full(8, -1e6))
+    feed = Pictures(16)
+    quantized = qat.train(model, feed, how=GENTLE)
+    assert decibels(LiteModel(quantized.to_tflite()).predict(feed.images), quantized.predict(feed.images)) > 15
 
 
 def test_an_average_keeps_the_range_of_what_it_reads():

@@ -35,7 +35,15 @@ def test_of_several_calls_in_a_batch_the_extremes_count_once():
 
 def test_zero_is_in_every_range():
     assert heard(fake_quantizers.CalibratedRange(), 1, ends(), (3.0, 5.0)) == [0, 5]
-    assert heard(fake_quantizers.CalibratedRange(), 1, ends(), (-5.0, -3.0)) == pytest.approx([-5, 1e-6])
+    assert heard(fake_quantizers.CalibratedRange(), 1, ends(), (-5.0, -3.0)) == [-5, 0]
+
+
+def test_what_was_silent_has_a_range_all_the_same():
+    quantizer, silent, quiet = fake_quantizers.CalibratedRange(), ends(), ends()
+    heard(quantizer, 1, silent, (0.0, 0.0))
+    quantizer(tf.constant([-1e-3, 0.0]), True, quiet)
+    assert heard(quantizer, 0, silent) == [0, 1]
+    assert heard(quantizer, 0, quiet) == pytest.approx([-1e-3, 0])
 
 
 def test_a_range_stays_once_nobody_listens():

@@ -10,7 +10,7 @@ import tfmap
 from tests.tasks.detectors.test_tfmap_det import body
 from tfmap import export, flatbuffer, tasks
 from tfmap.errors import InputError
-from tfmap.export import detectors, handoff
+from tfmap.export import convert, detectors, floats, handoff
 from tfmap.litert import LiteModel
 from tfmap.models.levels import marked
 from tfmap.tasks.detectors import tail, tfmap_det
@@ -58,6 +58,26 @@ def test_without_suppression_boxes_are_computed_in_float_as_well():
     said, exact = LiteModel(file).predict(pictures), net(pictures.astype("float32"))
     np.testing.assert_allclose(said["boxes"], exact["boxes"], atol=0.5)
     np.testing.assert_allclose(said["scores"], exact["scores"], atol=0.02)
+
+
+def test_a_file_of_codes_that_does_not_know_its_anchors_is_told():
+    keras.utils.set_random_seed(0)
+    net = tfmap_det.head(marked(body()), 3, width=8, depth=1)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *net.input_shape[1:]), np.uint8)
+    ends = {"input_type": "uint8", "output_type": "float32"}
+    codes = convert.int8(tail.cut(net), pictures, **ends, keep=floats.tail(convert.float32(tail.cut(net)), "codes"))
+    options = {"classes": ("a", "b", "c"), "task": "detection"}
+    with pytest.raises(InputError, match="export: this file does not say what made boxes of its codes, as that of Qua"):
+        export.tflite(codes, **options)
+    known = tail.noted(codes, tail.boxes_of(net))
+    with pytest.raises(InputError, match="a detector's file takes one picture and gives float32, received batch_s"):
+        export.tflite(known, **options, batch_size=2)
+    with pytest.raises(InputError, match="the model has 3 outputs but classes has 2 names"):
+        export.tflite(known, **{**options, "classes": ("a", "b")})
+    assert flatbuffer.read(export.tflite(known, **options)).outputs[0].shape == (1, 100, 4)
+    floating = tail.noted(convert.float32(tail.cut(net)), tail.boxes_of(net))
+    with pytest.raises(InputError, match="export: quantisation-aware training leaves ops of this model in float, at "):
+        export.tflite(floating, **options)
 
 
 def test_only_a_detector_suppresses(classifier, trash_classes):

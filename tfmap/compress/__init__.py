@@ -11,7 +11,7 @@ from tfmap.checked import checked
 if TYPE_CHECKING:
     import keras
 
-    from tfmap.compress.qat import QuantizedModel
+    from tfmap.compress.quantized_model import QuantizedModel
     from tfmap.runs import Run
     from tfmap.source import Source
 
@@ -51,7 +51,8 @@ def compress(
         epochs: epochs of each step.
         learning_rate: highest rate of each step; qat takes a fiftieth of it, which moves converged weights
             by about a step of int8.
-        teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1].
+        teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1]; qat learns that alone,
+            unless it is 0.
         batchnorm: live (norms follow the batches) or frozen (they stay as they came): frozen where training left a
             backbone's own statistics, as train.unfreeze and train.batchnorm=frozen do, and little is taken out. qat
             keeps statistics anyhow; a step may have its own: "prune(0.5, batchnorm='frozen')".
@@ -62,9 +63,11 @@ def compress(
         for `export.tflite`, `model` the Keras 3 model with the same weights.
 
     Raises:
-        InputError: a detector of two stages, qat of boxes, a recipe that cannot be read, a setting out of range, a
-            model with a layer that cannot be carried to Keras 2, or a loss that is no number any more.
+        InputError: a detector of two stages, a recipe that cannot be read, a setting out of range, a model with a layer
+            that cannot be carried to Keras 2, or a loss that is no number any more.
     """
+    import keras
+
     from tfmap import augment as augmentation
     from tfmap import tasks
     from tfmap.compress import flow, lessons
@@ -93,7 +96,7 @@ def compress(
     )
     feed = Feed(model, source, module, options=pipeline or {}, seed=seed)
     small = flow.run(start, feed, steps, how)
-    return lesson.finished(small) if lesson else small
+    return lesson.finished(small) if lesson and isinstance(small, keras.Model) else small
 
 
 def command(config: dict[str, Any], run: Run) -> None:

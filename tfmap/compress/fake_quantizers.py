@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfmap.compress.legacy import tfmot
 
 api = tfmot().quantization.keras
+_SILENT = 1e-6
 
 
 class OutputOnly(api.QuantizeConfig):
@@ -51,18 +52,28 @@ class CalibratedRange(FixedRange):
     """A range that is read off a few batches, the mean of their extremes, and then stays.
 
     tfmot's ranges start at -6..6 and move by 0.1% a step: a short training ends before they arrive. A layer that is
-    called several times has one range; of each batch the extremes of all its calls count.
+    called several times has one range; of each batch the extremes of all its calls count. One that said nothing but
+    zero has 0..1, which any kernel's products fit: XNNPACK refuses a file whose steps differ 256-fold.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._share = 0.0
         self._batch: dict[Any, tuple] = {}
+        self._heard: dict[Any, tf.Variable] = {}
 
     def listen(self, share: float) -> None:
         """Say before a batch what share it has in the ranges; 0, as it is but for calibration, leaves them alone."""
         self._share = share
         self._batch.clear()
+        if not share:
+            self._open_silent()
+
+    def _open_silent(self) -> None:
+        for low, high in self._heard.items():
+            if high - low.deref() < _SILENT:
+                high.assign(1.0)
+        self._heard.clear()
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
         if training and self._share:
@@ -72,7 +83,8 @@ class CalibratedRange(FixedRange):
     def _learn(self, inputs: tf.Tensor, low: tf.Variable, high: tf.Variable) -> None:
         """Move a range from where it was before the batch towards the extremes of the batch's calls so far."""
         # Zero must be in the range: padding and ReLU mean exactly zero.
-        start = (tf.identity(low), tf.identity(high), tf.constant(0.0), tf.constant(1e-6))
+        start = (tf.identity(low), tf.identity(high), tf.constant(0.0), tf.constant(0.0))
+        self._heard[low.ref()] = high
         old_low, old_high, least, most = self._batch.get(low.ref(), start)
         least, most = tf.minimum(tf.reduce_min(inputs), least), tf.maximum(tf.reduce_max(inputs), most)
         self._batch[low.ref()] = old_low, old_high, least, most

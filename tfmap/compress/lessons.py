@@ -18,7 +18,7 @@ from tfmap import tasks
 from tfmap.compress import bridge
 from tfmap.errors import InputError
 from tfmap.tasks import taught
-from tfmap.tasks.detectors import tail
+from tfmap.tasks.detectors import heads, tail
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,23 @@ class Lesson:
         targets: batch -> what is there.
         loss: (targets, the network's outputs) -> float32 (B,).
         imitation: (a teacher's outputs, the network's) -> float32 (B,).
-        finished: a network like this one -> the model again.
+        layer: the last layer that was left out, if one was.
     """
 
     network: keras.Model
     targets: Callable[[Mapping[str, Any]], Any]
     loss: Callable[[Any, Any], Any]
     imitation: Callable[[Any, Any], Any]
-    finished: Callable[[keras.Model], keras.Model]
+    layer: heads.Boxes | None = None
+
+    @property
+    def exact(self) -> str:
+        """The output that is not to be rounded, by its name; none if empty."""
+        return tail.EXACT if self.layer else ""
+
+    def finished(self, network: keras.Model) -> keras.Model:
+        """A network like this one -> the model again."""
+        return tail.mended(network, self.layer) if self.layer else network
 
     def example(self, batch: Mapping[str, Any]) -> tuple[Any, Any, Any]:
         """(image float32 (B, H, W, C), targets, weight float32 (B,)) of a batch."""
@@ -83,7 +92,7 @@ def of(task: ModuleType, model: keras.Model, classes: int) -> Lesson | None:
         targets,
         lambda truths, outputs: criterion(truths, seen(outputs)),
         lambda theirs, ours: task.imitation(seen(theirs), seen(ours)),
-        lambda small: tail.mended(small, layer) if layer else small,
+        layer,
     )
 
 

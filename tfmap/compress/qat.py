@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import tempfile
-import warnings
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import keras
@@ -20,18 +17,15 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfmap import converter
-from tfmap.compress import bridge, fake_quantizers, guests, means, normalisation, quantizers
+from tfmap.compress import bridge, fake_quantizers, guests, means, normalisation, quantizers, unrounded
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import inputs_in_order, tfmot
+from tfmap.compress.quantized_model import QuantizedModel
 from tfmap.compress.ties import Hold
 from tfmap.compress.walk import bare
-from tfmap.converter import refusing
-from tfmap.errors import InputError
 
 L = tf_keras.layers
-_WAY_OUT = "Leave qat out of the recipe: export rounds without it."
 _CALIBRATION = 256  # pictures that the ranges are read off, fewer of large ones
 _LOOKED_AT = 8  # times as many, that they are chosen from, as far as an epoch has them
 _MEANS = 64  # pictures that the means of channels are compared on, fewer of large ones; their activations live at once
@@ -43,35 +37,32 @@ def train(model: keras.Model, feed: Feed, *, how: FineTuning | None = None) -> Q
 
     Args:
         model: Keras 3 classifier or segmenter: images (B, H, W, C), values 0..255 -> probabilities (B, K), or of each
-            pixel (B, H, W, K).
+            pixel (B, H, W, K); or the network of how.lesson.
         feed: batches.
         how: the fine-tuning. The network has converged: a rate that moves weights by about a step of int8 is enough.
             One run on sample:trash, 1,611 pictures: 2e-5 loses 0.2 points, 1e-4 loses 1.0.
 
     Raises:
-        InputError: a model that cannot be bridged, or one of boxes.
+        InputError: a model that cannot be bridged.
 
     Source: Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
         Inference, 2018, section 3; frozen statistics: Krishnamoorthi, Quantizing deep convolutional networks for
         efficient inference, 2018, section 4.2.
     """
     how = how or FineTuning()
-    if len(model.outputs) > 1:
-        raise InputError(
-            "compress: qat trains classifiers and segmenters. Boxes are rounded afterwards, their last kernels left in "
-            "float: leave qat out, export.format=int8 does it."
-        )
-    carriers = lonely_norms(bridge.to_tf_keras(model))
-    legacy, ranges = quantized(bridge.to_tf_keras(model, carriers=carriers))
+    lesson, carriers = how.lesson, lonely_norms(bridge.to_tf_keras(model))
+    exact = lesson.exact if lesson else ""
+    legacy, ranges = quantized(bridge.to_tf_keras(model, carriers=carriers), exact)
     _freeze_norms(legacy)
     batches = _pictures(feed, _count(_CALIBRATION, model))
     pictures = tf.concat(batches, axis=0)[: _count(_MEANS, model)]
     quantizers.calibrate(legacy, ranges, batches)
     means.correct(legacy, bridge.to_tf_keras(model, carriers=carriers), pictures)
-    hold = Hold(quantizers.kernels(legacy))
+    hold = Hold([*quantizers.kernels(legacy), *unrounded.kernels(legacy)])
     fine_tune(legacy, feed, how, callbacks=[hold, _MeasureKernels()], keep_from=-1, step="qat")
     quantizers.round_kernels(legacy)
-    return QuantizedModel(legacy, _brought_home(legacy, model, pictures))
+    home = _brought_home(legacy, model, pictures)
+    return QuantizedModel(legacy, lesson.finished(home), lesson.layer) if lesson else QuantizedModel(legacy, home)
 
 
 def _brought_home(legacy: tf_keras.Model, model: keras.Model, pictures: tf.Tensor) -> keras.Model:
@@ -137,77 +128,22 @@ def _freeze_norms(legacy: tf_keras.Model) -> None:
             bare(layer).trainable = False
 
 
-class QuantizedModel:
-    """A network that has learnt with int8 rounding.
-
-    Attributes:
-        legacy: the tf_keras model with fake quantisers; it never leaves this room.
-        model: an ordinary Keras 3 model with the weights of the file: kernels rounded to int8, the arithmetic in float.
-    """
-
-    def __init__(self, legacy: tf_keras.Model, model: keras.Model) -> None:
-        self.legacy, self.model = legacy, model
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Fake-quantised outputs.
-
-        Args:
-            images: uint8 or float32 (N, H, W, C), values 0..255.
-
-        Returns:
-            float32 (N, K), of a segmenter (N, H, W, K).
-        """
-        return self.legacy.predict(np.asarray(images, np.float32), verbose=0)
-
-    def to_tflite(self, *, batch_size: int = 1, input_type: str = "uint8") -> bytes:
-        """The int8 file with the learnt ranges: no calibration pictures needed.
-
-        Args:
-            batch_size: pictures per call of the file.
-            input_type: "uint8" for integers at both ends; "float32" puts a QUANTIZE and a DEQUANTIZE op there.
-
-        Raises:
-            InputError: the converter cannot translate it.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            self.save(folder, batch_size=batch_size)
-            made = tf.lite.TFLiteConverter.from_saved_model(folder)
-            made.optimizations = [tf.lite.Optimize.DEFAULT]
-            made.inference_input_type = made.inference_output_type = getattr(tf, input_type)
-            with warnings.catch_warnings(), refusing("compress", self.legacy.name, way_out=_WAY_OUT):
-                # Said of every full-integer file; the ranges are in the graph.
-                warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
-                return made.convert()
-
-    def save(self, folder: str | Path, *, batch_size: int | None = None) -> None:
-        """A SavedModel that TFLiteConverter.from_saved_model turns into the int8 file, with no tf_keras needed.
-
-        Args:
-            folder: is made.
-            batch_size: of the signature "image" -> "probabilities"; None leaves it open.
-        """
-        signature = tf.TensorSpec((batch_size, *self.legacy.input_shape[1:]), tf.float32, name="image")
-
-        def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probabilities": self.legacy(image, training=False)}
-
-        converter.save(serve, signature, folder)
-
-
-def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.CalibratedRange]:
+def quantized(legacy: tf_keras.Model, exact: str = "") -> tuple[tf_keras.Model, fake_quantizers.CalibratedRange]:
     """A bridged model with fake quantisers, its ranges not yet known, and what calibrates them.
 
     Args:
         legacy: what `to_tf_keras` returns; it is used up.
+        exact: name of an output that is computed in float from the last kernels on; none if empty.
     """
     legacy = quantizers.apart(legacy)
+    floats = unrounded.layers(legacy, exact) if exact else set()
     api, scheme = tfmot().quantization.keras, quantizers.default_scheme()
     stands = normalisation.stands(legacy)
     carriers = {layer.name for layer in legacy.layers if quantizers.is_carrier(layer)}
-    rounded = guests.taken_apart(legacy)
+    rounded = {name: guest for name, guest in guests.taken_apart(legacy).items() if name not in floats}
     others = {**rounded, **{name: (stand.layer, stand.weights) for name, stand in stands.items()}}
     with api.quantize_scope({**SCOPE, **quantizers.scope()}):
-        annotate = _annotation(legacy, {name: layer for name, (layer, _) in others.items()}, scheme)
+        annotate = _annotation(legacy, {name: layer for name, (layer, _) in others.items()}, scheme, floats)
         annotated = tf_keras.models.clone_model(legacy, clone_function=annotate)
         for layer, weights in others.values():
             layer.set_weights(weights)
@@ -218,7 +154,9 @@ def quantized(legacy: tf_keras.Model) -> tuple[tf_keras.Model, fake_quantizers.C
     return result, quantizers.refine(result, reaches, factors, carriers)
 
 
-def _annotation(legacy: tf_keras.Model, others: Mapping[str, Any], scheme: Any) -> Callable[[Any], Any]:
+def _annotation(
+    legacy: tf_keras.Model, others: Mapping[str, Any], scheme: Any, floats: Collection[str]
+) -> Callable[[Any], Any]:
     """layer -> the layer, or what stands in its place, in tfmot's note of how to quantise it."""
     registry, note = scheme.get_quantize_registry(), tfmot().quantization.keras.quantize_annotate_layer
     folded = {name for name, carried in _norms(legacy).items() if carried}
@@ -226,7 +164,7 @@ def _annotation(legacy: tf_keras.Model, others: Mapping[str, Any], scheme: Any) 
 
     def annotate(layer: tf_keras.layers.Layer) -> Any:
         layer = others.get(layer.name, layer)
-        if isinstance(layer, L.InputLayer) or _gives_several(layer):
+        if isinstance(layer, L.InputLayer) or _gives_several(layer) or layer.name in floats:
             return layer
         if layer.name in folded:
             return note(layer)

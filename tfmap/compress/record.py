@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfmap.compress.prune import sparsities
-from tfmap.compress.qat import QuantizedModel
+from tfmap.compress.quantized_model import QuantizedModel
 from tfmap.runs import Run, replacing
 
 

@@ -113,15 +113,16 @@ def tflite(
             translate or, in an integer format, leaves in float.
     """
     from tfmap import tasks
-    from tfmap.export import confidence, detectors, findings, metadata, metadata_fields
+    from tfmap.export import confidence, detectors, findings, metadata, metadata_fields, quantized
     from tfmap.export.order import Order
     from tfmap.tasks.detectors import tail
 
     _check(which, also, threshold_precision, val)
     translations = metadata.read_translations(label_files or {}, len(classes))
     order = Order(format, engine, input_type, output_type, batch_size, keep_float)
+    detectors.check(task, suppression=suppression)
     if isinstance(model, bytes):
-        converted, found = _ready(model, order), {}
+        converted, found = quantized.finished(model, order, classes, task=task, suppression=suppression)
     else:
         metadata.check_labels(classes, tasks.class_count(tasks.get(task), model))  # before minutes of conversion
         pictures = {"task": task, "samples": samples, "others": coverage, "seed": seed}
@@ -197,27 +198,6 @@ def _made(
     from tfmap.export import integers
 
     return integers.made(model, order, integers.Typical(split, **pictures), **ways)
-
-
-def _ready(model: bytes, order: Order) -> bytes:
-    """The bytes of a quantised file, if they are what was asked for and compute in integers."""
-    from tfmap import flatbuffer
-    from tfmap.export import floats
-
-    if order.format != "int8" or order.engine != "auto" or order.keep_float:
-        raise InputError(
-            f"export: quantisation-aware training has made an int8 file, received format={order.format!r}, "
-            f"engine={order.engine!r}, keep_float={order.keep_float}. Use format='int8' and leave out the others, or "
-            "export the Keras model: export.which=model"
-        )
-    graph = flatbuffer.read(model)
-    found = graph.inputs[0].dtype, graph.outputs[0].dtype
-    if found != order.ends:
-        raise InputError(
-            f"export: the quantised file takes {found[0]} and gives {found[1]}, received input_type="
-            f"{order.ends[0]!r} and output_type={order.ends[1]!r}."
-        )
-    return floats.strict(model, engine="quantisation-aware training", instead="export.which=compressed")
 
 
 def _some(classes: Sequence[str]) -> str:

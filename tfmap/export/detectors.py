@@ -5,6 +5,8 @@ Or, with `export.suppression=false`, what the network itself gives: all boxes an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -15,24 +17,26 @@ from tfmap.export.order import Order
 from tfmap.tasks.detectors import heads, regions, tail
 from tfmap.tasks.detectors.found import LISTED, MOST, OVERLAP, THRESHOLD
 
-# A level of int8 is 0.03 strides, or 3% of a side. On BCCD that cost 2.9 points of mAP; with everything from the
-# last kernels on in float, a thousandth of the work before an op that is float anyway, a later training loses 0.2.
-EXACT, RAW = "codes", "boxes"
+RAW = "boxes"  # what a file without suppression gives in float
 LEAST, THREADS = 2, 16  # see `spread`
 LOCATED = ("boxes", "instances")  # targets whose models say boxes; files with masks of them do not suppress
+Shape = tuple[int, ...]
 _GIVEN = ("given_boxes", "given_classes", "given_scores", "given_count")
+
+
+def check(task: str, *, suppression: bool) -> None:
+    """Raise InputError if there is nothing to suppress that could be left out."""
+    if not suppression and tasks.target(tasks.get(task)) not in LOCATED:
+        raise InputError(f"export.suppression=false is for task detection, received task={task}. Leave it out.")
 
 
 def chosen(model: keras.Model, task: str, *, suppression: bool) -> heads.Boxes | None:
     """The layer of a detector that the file's last op takes the place of; None where nothing is to be replaced.
 
     Raises:
-        InputError: there is none, or it is no detector.
+        InputError: there is none.
     """
-    target = tasks.target(tasks.get(task))
-    wanted = target == "boxes"
-    if not suppression and target not in LOCATED:
-        raise InputError(f"export.suppression=false is for task detection, received task={task}. Leave it out.")
+    wanted = tasks.target(tasks.get(task)) == "boxes"
     layer = tail.boxes_of(model) if wanted and suppression else None
     if layer is None and wanted and suppression:
         raise InputError(
@@ -62,7 +66,7 @@ def ordered(order: Order, model: keras.Model, layer: heads.Boxes | None, task: s
             f"export: {model.name} looks a second time at boxes that it has worked out, which has no integer kernels; "
             f"received format={order.format}. Use export.format=dynamic, weights in int8, or float16."
         )
-    return order.in_floats(RAW if layer is None else EXACT)
+    return order.in_floats(RAW if layer is None else tail.EXACT)
 
 
 def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
@@ -78,7 +82,7 @@ def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
     """
     grown, columns = Appended(file), spread(classes)
     scores = _spread(grown, columns, classes, len(layer.anchors))
-    inputs = [grown.output("codes"), scores, grown.constant(centred(layer.anchors, layer.size), "anchors")]
+    inputs = [grown.output(tail.EXACT), scores, grown.constant(centred(layer.anchors, layer.size), "anchors")]
     shapes = dict(zip(_GIVEN, ((1, MOST, 4), (1, MOST), (1, MOST), (1,)), strict=True))
     boxes, kinds, values, count = grown.custom("TFLite_Detection_PostProcess", inputs, shapes, _options(len(columns)))
     # MediaPipe moves a box that begins outside of the picture into it, as large as it is.
@@ -88,6 +92,32 @@ def finished(file: bytes, layer: heads.Boxes, classes: int) -> bytes:
         boxes = grown.op(name, [boxes, limit], output)
     kinds = _gathered(grown, kinds, columns, classes)
     return grown.finished(dict(zip(LISTED, (boxes, kinds, values, count), strict=True)))
+
+
+def located(file: bytes, layer: heads.Boxes) -> bytes:
+    """The file with boxes in the place of codes: float32 (1, A, 4), yxyx in pixels, and "scores" as they are.
+
+    Args:
+        file: as for `finished`.
+        layer: the one that was cut off.
+    """
+    grown, anchors = Appended(file), layer.anchors[None]
+    place, shape = (1, len(layer.anchors), 2), (1, *layer.anchors.shape)
+
+    def op(name: str, inputs: Sequence[int | np.ndarray], given: str, shape: Shape = place, **options: int) -> int:
+        numbers = [
+            grown.constant(one, f"{given}_{at}") if isinstance(one, np.ndarray) else one
+            for at, one in enumerate(inputs)
+        ]
+        return grown.op(name, numbers, (given, shape, "float32"), **options)
+
+    sides, codes = anchors[..., 2:] - anchors[..., :2], grown.output(tail.EXACT)
+    moved, grew = (op("GATHER", [codes, np.int32(where)], f"codes_{where}", axis=2) for where in ([0, 1], [2, 3]))
+    centre = op("ADD", [op("MUL", [moved, heads.REACH * sides], "shift"), anchors[..., :2] + sides / 2], "centre")
+    half = op("MUL", [op("EXP", [op("MUL", [grew, np.float32([heads.REACH])], "growth")], "factor"), sides / 2], "half")
+    corners = [op(name, [centre, half], f"corner_{name}") for name in ("SUB", "ADD")]
+    boxes = op("CONCATENATION", corners, "boxes_of_codes", shape, axis=2)
+    return grown.finished({RAW: boxes, "scores": grown.output("scores")})
 
 
 def spread(classes: int) -> np.ndarray:

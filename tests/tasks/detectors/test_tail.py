@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tests.tasks.detectors.test_tfmap_det import body
+from tfmap.export import convert
 from tfmap.models.levels import marked
 from tfmap.tasks.detectors import tail, tfmap_det, yolo
 
@@ -26,6 +27,17 @@ def test_cut_and_mended_it_says_the_same():
 def test_further_outputs():
     net = yolo.head(marked(body()), 2, width=8)
     assert list(tail.cut(net, also=("distributions",)).output) == ["codes", "scores", "distributions"]
+
+
+def test_a_file_tells_what_was_cut_off():
+    net = tfmap_det.head(marked(body()), 2, width=8)
+    layer = tail.boxes_of(net)
+    file = convert.float32(tail.cut(net))
+    assert tail.note(file) is None
+    again = tail.note(tail.noted(file, layer))
+    assert type(again) is type(layer)
+    assert again.get_config() == layer.get_config()
+    np.testing.assert_array_equal(again.anchors, layer.anchors)
 
 
 def test_another_model_has_no_such_layer():
