@@ -1,10 +1,10 @@
 """From real pictures to int8 files of boxes and of masks, and MediaPipe's answers to them.
 
     python -m benchmarks.boxes_and_masks cells FOLDER --weights FILE [--run RUN]     BCCD, splits as given
-    python -m benchmarks.boxes_and_masks membrane FOLDER [--run RUN]                 every fifth picture held out
+    python -m benchmarks.boxes_and_masks membrane FOLDER [--run RUN]                 24 and 6 pictures
     python -m benchmarks.boxes_and_masks nuclei sample:nuclei [--run RUN]            the recipe of the demo
 
-FOLDER is the data set; FILE the backbone's weights. RUN keeps the training: with a model.keras in it nothing is trained
+FOLDER is the data set, that of membranes made by benchmarks.make_membrane; FILE the backbone's weights. RUN keeps the training: with a model.keras in it nothing is trained
 again. MediaPipe is asked where the package is installed (docs/verification.md says how).
 """
 
@@ -45,7 +45,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "pipeline": {"batch_size": 2},
         "augment": {"ops": "flip|vflip|turn90|zoom(.3)|rotate(20)|elastic(.3,6)|brightness(.3)|contrast(.3)"},
         "model": {"arch": "unet", "backbone": "mobilenet_v1_025", "input_shape": [512, 512, 3], "width": 48},
-        "train": {"epochs": 300, "learning_rate": 4e-3, "loss": "dice", "ema": 0.99, "keep": "last"},
+        "train": {"epochs": 100, "learning_rate": 4e-3, "loss": "dice", "ema": 0.99, "keep": "last"},
         "verify": {"budget": 1.0},
     },
 }

@@ -1,7 +1,11 @@
-"""Make the embedded sample of masks: `python -m benchmarks.make_membrane MEMBRANE_FOLDER`.
+"""Make the embedded sample of masks, or all there is for a benchmark.
 
-Writes tfmap/datasets/samples/membrane: the labelled pictures at full size as grey JPEG of the highest quality that
-keeps them under 1.5 MB, a fifth of them, chosen by the hash of their bytes, held out; masks as PNG of class numbers.
+    python -m benchmarks.make_membrane MEMBRANE_FOLDER             the sample: tfmap/datasets/samples/membrane
+    python -m benchmarks.make_membrane MEMBRANE_FOLDER TARGET      for `benchmarks.boxes_and_masks membrane TARGET`
+
+MEMBRANE_FOLDER is data/membrane of https://github.com/zhixuhao/unet, which has 30 labelled pictures; the sample has the
+first 15, as grey JPEG at full size, of the highest quality that keeps them under 1.5 MB. In TARGET all stay as they
+are. A fifth, chosen by the hash of their bytes, is held out; masks are PNG of class numbers.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import hashlib
 import io
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +25,8 @@ from benchmarks.make_sample import squeezed
 CLASSES = ("cell", "membrane")
 HELD_OUT = 1 / 5
 BUDGET = 1_500_000  # bytes, pictures only
-TARGET = Path(__file__).parent.parent / "tfmap" / "datasets" / "samples" / "membrane"
+IN_SAMPLE = 15
+SAMPLE = Path(__file__).parent.parent / "tfmap" / "datasets" / "samples" / "membrane"
 
 
 def encode(path: Path, quality: int) -> bytes:
@@ -41,25 +47,37 @@ def mask(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, target: Path | None = None) -> None:
     """Choose, find the quality, write."""
     paths = sorted((folder / "train" / "image").glob("*.png"), key=lambda path: int(path.stem))
-    held_out = sorted(paths, key=lambda path: hashlib.sha256(path.read_bytes()).digest())[
-        : round(HELD_OUT * len(paths))
-    ]
-    quality, files = squeezed(encode, paths, BUDGET)
-    for path in TARGET.rglob("*.[jp][pn]g"):
+    if target is None:
+        paths = paths[:IN_SAMPLE]
+        quality, files = squeezed(encode, paths, BUDGET)
+        write(folder, SAMPLE, dict(zip(paths, files, strict=True)), "jpg")
+        sys.stdout.write(f"{len(files)} pictures, quality {quality}, {sum(map(len, files)):,} bytes\n")
+    else:
+        write(folder, target, {path: path.read_bytes() for path in paths}, "png")
+
+
+def write(folder: Path, target: Path, files: Mapping[Path, bytes], ending: str) -> None:
+    """Pictures, masks, names of classes and the licence; a fifth of the pictures in val."""
+    held_out = sorted(files, key=lambda path: hashlib.sha256(path.read_bytes()).digest())
+    held_out = held_out[: round(HELD_OUT * len(files))]
+    for path in target.rglob("*.[jp][pn]g"):
         path.unlink()
-    for path, data in zip(paths, files, strict=True):
-        part = "val" if path in held_out else "train"
-        for kind, content in (("images", data), ("masks", mask(folder / "train" / "label" / path.name))):
-            file = TARGET / part / kind / f"{path.stem}.{'jpg' if kind == 'images' else 'png'}"
+    for path, data in files.items():
+        part = target / ("val" if path in held_out else "train")
+        for kind, content, end in (
+            ("images", data, ending),
+            ("masks", mask(folder / "train" / "label" / path.name), "png"),
+        ):
+            file = part / kind / f"{path.stem}.{end}"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-    (TARGET / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-    shutil.copyfile(folder / "LICENSE", TARGET / "LICENSE")
-    sys.stdout.write(f"{len(files)} pictures, quality {quality}, {sum(map(len, files)):,} bytes\n")
+    (target / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    licence = next(path for path in (folder / "LICENSE", folder.parent.parent / "LICENSE") if path.exists())
+    shutil.copyfile(licence, target / "LICENSE")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))
