@@ -4,7 +4,7 @@
     python -m benchmarks.boxes_and_masks membrane FOLDER [--run RUN]                 24 and 6 pictures
     python -m benchmarks.boxes_and_masks nuclei sample:nuclei [--run RUN]            the recipe of the demo
 
-FOLDER is the data set, that of membranes what benchmarks.make_membrane writes; FILE the backbone's weights. RUN keeps the
+FOLDER is the data set, of membranes what benchmarks.make_membrane writes; FILE the backbone's weights. RUN keeps the
 training: with a model.keras in it nothing is trained again. MediaPipe is asked where the package is installed
 (docs/verification.md says how).
 """
