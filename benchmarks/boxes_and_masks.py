@@ -4,6 +4,7 @@
     python -m benchmarks.boxes_and_masks membrane FOLDER [--run RUN]                 24 and 6 pictures
     python -m benchmarks.boxes_and_masks nuclei sample:nuclei [--run RUN]            the recipe of the demo
 
+With --then "qat(epochs=3)" the run is compressed by that recipe afterwards, and the new file stands in the table, too.
 FOLDER is the data set, of membranes what benchmarks.make_membrane writes; FILE the backbone's weights. RUN keeps the
 training: with a model.keras in it nothing is trained again. MediaPipe is asked where the package is installed
 (docs/verification.md says how).
@@ -60,22 +61,40 @@ def recipe(what: str) -> dict[str, Any]:
     return RECIPES[what] if what in RECIPES else configs.parse(demo.NUCLEI, "demo")
 
 
+def publish(run: Any, config: dict[str, Any]) -> None:
+    """A file, and what verify says of it."""
+    from tfmap import export, verify
+    from tfmap.errors import OverBudget
+
+    export.command(config, run)
+    with suppress(OverBudget):  # the table says so
+        verify.command(config, run)
+
+
 def run_all(config: Mapping[str, Any], folder: Path) -> tuple[Any, float]:
     """Train where there is no model yet, evaluate, export and verify; the run, and the seconds that its epochs took."""
     from tfmap import config as configs
-    from tfmap import evaluate, export, train, verify
-    from tfmap.errors import OverBudget
+    from tfmap import evaluate, train
     from tfmap.runs import Run
 
     run, checked = Run(folder), configs.check(dict(config), "benchmark")
     if not run.has("model.keras"):
         train.command(checked, run)
-    for stage in (evaluate, export):
-        stage.command(checked, run)
-    with suppress(OverBudget):  # the table says so
-        verify.command(checked, run)
+    evaluate.command(checked, run)
+    publish(run, checked)
     with run.file("history.csv").open() as file:
         return run, sum(float(row["seconds"]) for row in csv.DictReader(file))
+
+
+def compressed(run: Any, config: Mapping[str, Any], steps: str) -> list[dict[str, Any]]:
+    """The rows of the file that a recipe of compress makes of the run."""
+    from tfmap import compress
+    from tfmap import config as configs
+
+    checked = configs.check({**config, "compress": {"recipe": steps}}, "benchmark")
+    compress.command(checked, run)
+    publish(run, checked)
+    return [{**row, "model": steps} for row in rows(run, config) if row["model"] != "Keras"]
 
 
 def rows(run: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -85,7 +104,7 @@ def rows(run: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     source = tfmap.load(**{"seed": 0, **config["datasets"]})
     about = {"classes": source.classes, "task": config["task"]}
-    file = run.file("model.tflite") if run.has("model.tflite") else run.candidate().file("model.tflite")
+    file = (run.candidate() if run.candidate().has("model.tflite") else run).file("model.tflite")
     found = []
     for name in (name for name in ("val", "test") if len(source.splits.get(name, ()))):
         keras = run.read_json("metrics.json")["splits"][name]
@@ -135,6 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("folder")
     parser.add_argument("--weights")
     parser.add_argument("--run")
+    parser.add_argument("--then", help="a recipe of compress")
     return parser.parse_args()
 
 
@@ -152,6 +172,7 @@ def main() -> None:
         found = rows(run, config)
         verified = run.read_json("verify.json")
         ratio = verified["latency_ms"]["1"]["ratio"]
+        found += compressed(run, config, given.then) if given.then else []
         more = {"training_seconds": seconds, "latency_ratio": ratio, "failures": verified["failures"]}
     results.write(f"boxes_and_masks_{given.what}", f"files of {given.what}", found, recipe=recipe(given.what), **more)
 

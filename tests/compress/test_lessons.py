@@ -13,8 +13,9 @@ from tests.compress.test_qat import computes_in_integers, decibels
 from tests.tasks.detectors.test_tfmap_det import body
 from tfmap import export, flatbuffer, tasks
 from tfmap.average_precision import Found
-from tfmap.compress import bridge, compress, judge, lessons, qat, unrounded
+from tfmap.compress import bridge, compress, judge, lessons, qat, quantizers, unrounded
 from tfmap.compress.prune import sparsities
+from tfmap.compress.quantized_model import QuantizedModel
 from tfmap.errors import InputError
 from tfmap.litert import LiteModel
 from tfmap.models.levels import marked
@@ -114,9 +115,8 @@ def test_it_is_pruned_and_learns(case):
     assert np.isfinite(losses(small, source, task)[0]).all()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "tfmap_seg" else pytest.mark.slow) for name in SEGMENTERS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_a_segmenter_learns_with_rounding(name, sources):
     keras.utils.set_random_seed(0)
     net, source = SEGMENTERS[name](marked(body(name="normalisation")), 2, width=16), sources["segmentation"]
@@ -133,7 +133,7 @@ def test_a_segmenter_learns_with_rounding(name, sources):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "retinanet" else []) for name in DETECTORS]
+    "name", [pytest.param(name, marks=[] if name == "tfmap_det" else pytest.mark.slow) for name in DETECTORS]
 )
 def test_a_detector_is_rounded_up_to_its_last_kernels(name):
     net = DETECTORS[name](marked(body()), 3, width=16)
@@ -142,11 +142,18 @@ def test_a_detector_is_rounded_up_to_its_last_kernels(name):
     kernels = sorted(one for one in plain if legacy.get_layer(one).weights)
     assert kernels
     assert all(one.startswith(("codes_P", "distributions_P")) for one in kernels)
-    assert not [one for one in plain if one.startswith(("box", "logits", "scores", "class"))]
-    rounded, _ = qat.quantized(legacy, tail.EXACT)
+    rounded, ranges = qat.quantized(legacy, tail.EXACT)
     assert {layer.name for layer in rounded.layers} & set(plain) == set(plain)
-    learning = {kernel.name.split("/")[0] for kernel in unrounded.kernels(rounded)}
-    assert learning == set(kernels)
+    assert {kernel.name.split("/")[0] for kernel in unrounded.kernels(rounded)} == set(kernels)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *net.input_shape[1:]), np.uint8)
+    quantizers.calibrate(rounded, ranges, [pictures.astype("float32")])
+    whole, found = QuantizedModel(rounded, net, tail.boxes_of(net)), {}
+    about = {"classes": ("a", "b", "c"), "task": "detection", "watch": found.update}
+    raw = export.tflite(whole.to_tflite(), suppression=False, **about)
+    _floats_on_purpose(flatbuffer.read(raw), found["kept_float"])
+    expected, received = whole.predict(pictures), LiteModel(raw).predict(pictures)
+    assert {name: one.shape for name, one in received.items()} == {name: one.shape for name, one in expected.items()}
+    np.testing.assert_allclose(received["boxes"], expected["boxes"], atol=0.5)
 
 
 @pytest.mark.slow
