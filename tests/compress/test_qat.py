@@ -499,6 +499,23 @@ def test_a_layer_that_says_nothing_has_a_range_that_fits_its_kernels():
     assert decibels(LiteModel(quantized.to_tflite()).predict(feed.images), quantized.predict(feed.images)) > 15
 
 
+@pytest.mark.parametrize("last", ["conv", "dense"])
+def test_a_bias_is_kept_where_hardly_anything_is_read(last):
+    """A file counts it in steps of the kernel times steps of the input: so small ones that 32 bits would cut it off."""
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, activation="relu", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-8))(image)
+    if last == "conv":
+        x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 1, name="last")(x))
+    else:
+        x = layers.Dense(4, name="last")(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(image, layers.Activation("softmax")(x))
+    model.get_layer("last").bias.assign([-3.0, 0, 1, 2])
+    feed = Pictures(16)
+    quantized = qat.train(model, feed, how=GENTLE)
+    received = LiteModel(quantized.to_tflite()).predict(feed.images)
+    np.testing.assert_allclose(received, model.predict(feed.images.astype("float32"), verbose=0), atol=0.01)
+
+
 def test_an_average_keeps_the_range_of_what_it_reads():
     """As in DenseNet, behind a convolution without activation, and in InceptionV3, beside what reads the same."""
     image = keras.Input((16, 16, 3))

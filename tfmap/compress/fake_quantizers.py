@@ -11,6 +11,7 @@ from tfmap.compress.legacy import tfmot
 
 api = tfmot().quantization.keras
 _SILENT = 1e-6
+_COUNTED = 2.0**30  # of 32 bits with a sign; as much again is left for what is added to a bias
 
 
 class OutputOnly(api.QuantizeConfig):
@@ -104,12 +105,14 @@ class KernelQuantizer(api.quantizers.LastValueQuantizer):
     Attributes:
         factor: what the kernel is multiplied with before it is rounded, shape (C, 1) for one per channel that it reads.
             That of the pictures' normalisation: the variable keeps the size that the learning rate was chosen for.
+        least: what a range reaches at least, a number or one for each output channel.
     """
 
     def __init__(self, order: tuple[int, ...] | None = None, *, per_channel: bool = True) -> None:
         super().__init__(8, per_axis=per_channel, symmetric=True, narrow_range=True)
         self.order = order
         self.factor: Any = 1.0
+        self.least: Any = 0.0
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict, **kwargs: Any) -> tf.Tensor:
         kernel = self._scaled(inputs)
@@ -137,7 +140,21 @@ class KernelQuantizer(api.quantizers.LastValueQuantizer):
     def _reach(self, kernel: tf.Tensor) -> tf.Tensor:
         """The largest magnitude; 1 for a channel of zeros, which any scale holds."""
         largest = tf.reduce_max(tf.abs(kernel), axis=range(kernel.shape.rank - 1) if self.per_axis else None)
-        return tf.where(largest > 0, largest, 1.0)
+        return tf.maximum(tf.where(largest > 0, largest, 1.0), self.least)
+
+    def make_room(self, kernel: tf.Variable, bias: tf.Tensor, inputs: tf.Tensor) -> None:
+        """Have steps wide enough for a bias, which a file counts in steps of the kernel times steps of its input.
+
+        Behind an input that hardly says anything it would not fit into 32 bits, and be cut off.
+
+        Args:
+            kernel: of the layer.
+            bias: of the layer.
+            inputs: what it reads.
+        """
+        step = (tf.reduce_max(inputs) - tf.reduce_min(inputs)) / 255
+        least = 127 * tf.abs(bias) / (_COUNTED * tf.where(step > 0, step, 1 / 255))
+        self.least = least if least.shape == self.reach(kernel).shape else tf.reduce_max(least)
 
     def _scaled(self, kernel: tf.Tensor) -> tf.Tensor:
         return self._ordered(tf.convert_to_tensor(kernel) * self.factor)

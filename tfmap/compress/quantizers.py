@@ -211,12 +211,22 @@ def calibrate(model: tf_keras.Model, ranges: fake_quantizers.CalibratedRange, ba
     """
 
     def learn(layer: Any, args: tuple, kwargs: dict) -> Any:
+        _make_room(layer, args)
         return called(layer, args, kwargs, training=not isinstance(bare(layer), _DROPOUT))
 
     for number, images in enumerate(batches, 1):
         ranges.listen(1 / number)
         walk(model, images, learn)
     ranges.listen(0.0)
+    measure_kernels(model)
+
+
+def _make_room(wrapper: Any, args: tuple) -> None:
+    """For the bias of a layer, in what its kernel is rounded to."""
+    bias = getattr(bare(wrapper), "bias", None)
+    for kernel, quantizer, _ in getattr(wrapper, "_weight_vars", ()):
+        if bias is not None:
+            quantizer.make_room(kernel, tf.convert_to_tensor(bias), args[0])
 
 
 def kernels(model: tf_keras.Model) -> list[tf.Variable]:
