@@ -57,15 +57,30 @@ def kernel_only(layer: tf_keras.layers.Layer) -> Any:
 
 
 def silent(legacy: tf_keras.Model) -> set[str]:
-    """Names of shared layers that the file fuses with what reads them; tfmot sees to those that are used once.
+    """Names of layers without a range of their own.
 
-    A range of their own would keep the two ops apart, and spend half its steps on what a ReLU cuts off.
+    Shared ones that the file fuses with what reads them; tfmot sees to those that are used once. A range would keep the
+    two ops apart, and spend half its steps on what a ReLU cuts off. And what is reshaped to be concatenated, as
+    detectors do: it has the range of the whole, of which another would be a second rounding, and an op.
 
     Args:
         legacy: a bridged model, its norms behind their carriers.
     """
-    shared = [layer for layer in legacy.layers if len(layer.inbound_nodes) > 1]
-    return {layer.name for layer in shared if layer.name not in legacy.output_names and _is_fused(layer)}
+    inner = [layer for layer in legacy.layers if layer.name not in legacy.output_names]
+    fused = {layer.name for layer in inner if len(layer.inbound_nodes) > 1 and _is_fused(layer)}
+    reshaped = [layer for layer in inner if type(layer) is L.Reshape and _all_readers(layer, L.Concatenate)]
+    made = [layer for layer in inner if type(layer) in _KERNELS and is_linear(layer) and _is_reshaped(layer, reshaped)]
+    return fused | {layer.name for layer in (*reshaped, *made)}
+
+
+def _all_readers(layer: tf_keras.layers.Layer, kind: type) -> bool:
+    """Whether a layer that is used once is read by such a layer alone."""
+    readers = [node.outbound_layer for node in layer.outbound_nodes]
+    return len(layer.inbound_nodes) == 1 == len(readers) and type(readers[0]) is kind
+
+
+def _is_reshaped(layer: tf_keras.layers.Layer, reshaped: list) -> bool:
+    return _all_readers(layer, L.Reshape) and layer.outbound_nodes[0].outbound_layer in reshaped
 
 
 def is_carrier(layer: tf_keras.layers.Layer) -> bool:
