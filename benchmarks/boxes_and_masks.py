@@ -81,7 +81,7 @@ def run_all(config: Mapping[str, Any], folder: Path) -> tuple[Any, float]:
     if not run.has("model.keras"):
         train.command(checked, run)
     evaluate.command(checked, run)
-    publish(run, checked)
+    publish(run, {**checked, "export": {**checked["export"], "which": "model"}})  # not what --then left there once
     with run.file("history.csv").open() as file:
         return run, sum(float(row["seconds"]) for row in csv.DictReader(file))
 
