@@ -61,7 +61,8 @@ def test_qat_takes_a_fiftieth_of_the_rate_unless_it_is_told_its_own(told):
     np.testing.assert_allclose([call[2] for call in told], [0.0002, 0.02])
 
 
-def test_qat_learns_what_the_teacher_says_and_labels_where_it_is_not_asked(told, shares):
+def test_qat_alone_learns_what_the_teacher_says_and_labels_where_it_is_not_asked(told, shares):
+    flow.run(Model(), None, parse("qat"), FineTuning(teacher_weight=0.3))
     flow.run(Model(), None, parse("prune(0.5)|qat"), FineTuning(teacher_weight=0.3))
-    flow.run(Model(), None, parse("prune(0.5)|qat"), FineTuning(teacher_weight=0.0))
-    assert shares == [0.3, 1.0, 0.0, 0.0]
+    flow.run(Model(), None, parse("qat"), FineTuning(teacher_weight=0.0))
+    assert shares == [1.0, 0.3, 0.3, 0.0]

@@ -51,8 +51,8 @@ def compress(
         epochs: epochs of each step.
         learning_rate: highest rate of each step; qat takes a fiftieth of it, which moves converged weights
             by about a step of int8.
-        teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1]; qat learns that alone,
-            unless it is 0.
+        teacher_weight: share of the uncompressed model's opinion in the labels, in [0, 1]; qat as the first step
+            learns that alone, unless it is 0.
         batchnorm: live (norms follow the batches) or frozen (they stay as they came): frozen where training left a
             backbone's own statistics, as train.unfreeze and train.batchnorm=frozen do, and little is taken out. qat
             keeps statistics anyhow; a step may have its own: "prune(0.5, batchnorm='frozen')".

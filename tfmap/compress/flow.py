@@ -30,8 +30,9 @@ _STEPS: dict[str, Callable] = {
     "low_bits": low_bits,
     "qat": qat.train,
 }
-# A step whose network has converged is only to settle between the steps of int8, and to say what it said before. On
-# sample:trash, three seeds, labels beside the teacher's opinion moved answers to other pictures four times as far.
+# A step whose network has converged is only to settle between the steps of int8. As the first one it is to say what was
+# said before: on sample:trash, three seeds, labels beside the teacher's opinion moved answers to other pictures four
+# times as far. Behind others, which took something away, labels help: 1.6 points on MobileNetV2, pruned and clustered.
 _GENTLE = {"qat": 0.02}
 _FAITHFUL = ("qat",)
 
@@ -47,15 +48,15 @@ def run(model: keras.Model, feed: Feed, steps: Sequence[Step], how: FineTuning) 
     """
     small: Any = model
     with runtime.scope_of(model):
-        for step in steps:
-            small = _STEPS[step.name](small, feed, **_settings(step, how))
+        for number, step in enumerate(steps):
+            small = _STEPS[step.name](small, feed, **_settings(step, how, first=number == 0))
     return small
 
 
-def _settings(step: Step, how: FineTuning) -> dict[str, Any]:
+def _settings(step: Step, how: FineTuning, *, first: bool) -> dict[str, Any]:
     """Keyword arguments of a step: its own, and the fine-tuning with what it says of that."""
     own: dict[str, Any] = {"learning_rate": how.learning_rate * _GENTLE.get(step.name, 1)}
-    if step.name in _FAITHFUL and how.teacher_weight:
+    if first and step.name in _FAITHFUL and how.teacher_weight:
         own["teacher_weight"] = 1.0
     own |= {key: value for key, value in step.arguments.items() if key in _TRAINING}
     rest = {key: value for key, value in step.arguments.items() if key not in _TRAINING}
