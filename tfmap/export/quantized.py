@@ -31,14 +31,14 @@ def finished(
         InputError: it is not what was asked for, or something in it is in float that need not be.
     """
     if tasks.target(tasks.get(task)) != "boxes":
-        return checked(model, order), {}
+        return _checked(model, order), {}
     layer = tail.note(model)
     if layer is None:
         raise InputError(
             "export: this file does not say what made boxes of its codes, as that of QuantizedModel.to_tflite does. "
             "Pass such a one, or the Keras model."
         )
-    file = checked(model, order.in_floats(tail.EXACT))
+    file = _checked(model, order.in_floats(tail.EXACT))
     metadata.check_labels(classes, _columns(file, "scores"))
     if suppression:
         return detectors.finished(file, layer, len(classes)), {"kept_float": list(floats.tail(file, tail.EXACT))}
@@ -53,7 +53,7 @@ def _columns(file: bytes, output: str) -> int:
     return next(tensor.shape[-1] for tensor in outline.graph.outputs if tensor.name == name)
 
 
-def checked(model: bytes, order: Order) -> bytes:
+def _checked(model: bytes, order: Order) -> bytes:
     """The bytes of a quantised file, if they are what was asked for and compute in integers.
 
     Args:
