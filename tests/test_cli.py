@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import tfmap
-from tfmap import cli
+from tfmap import arguments, cli, signatures
 from tfmap import config as configs
 from tfmap.errors import InputError, OverBudget
+from tfmap.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "datasets: {source: sample:trash}"
@@ -63,7 +64,7 @@ HEAVY = ("tensorflow", "keras", "numpy", "tf_keras", "matplotlib", "keras_tuner"
         "import tfmap.cli; tfmap.cli.explain('train')",
         *(
             f"import tfmap.cli, importlib; importlib.import_module('tfmap.{name}'); tfmap.cli.explain('{name}')"
-            for name in cli.STAGES
+            for name in STAGES
         ),
         "import tfmap.config as c; c.read(__import__('pathlib').Path('configs/classification_trash.yaml'))",
     ],
@@ -94,16 +95,16 @@ def test_a_source_or_model_that_needs_tensorflow_gets_it(datasets, doctor):
 def test_the_package_prints_its_stages(argv):
     done = python(*argv)
     assert done.returncode == 0
-    for name, stage in cli.STAGES.items():
+    for name, stage in STAGES.items():
         assert f"  {name:9} {stage.takes}" in done.stdout
 
 
 def test_compress_with_a_budget_is_shrink():
     argv = ["runs/a", "budget=0.5", "compress.epochs=2", "optimise=latency"]
     wanted = ["runs/a", "shrink.budget=0.5", "compress.epochs=2", "shrink.optimise=latency"]
-    assert cli._budgeted("compress", argv) == cli._budgeted("shrink", argv) == ("shrink", wanted)
-    assert cli._budgeted("compress", argv[::2]) == ("compress", argv[::2])
-    assert cli._budgeted("verify", argv) == ("verify", argv)
+    assert arguments.budgeted("compress", argv) == arguments.budgeted("shrink", argv) == ("shrink", wanted)
+    assert arguments.budgeted("compress", argv[::2]) == ("compress", argv[::2])
+    assert arguments.budgeted("verify", argv) == ("verify", argv)
 
 
 def test_the_same_stage_in_two_ways():
@@ -113,7 +114,7 @@ def test_the_same_stage_in_two_ways():
     assert one.stdout.startswith("Usage: python -m tfmap.export RUN")
 
 
-@pytest.mark.parametrize("name", cli.STAGES)
+@pytest.mark.parametrize("name", STAGES)
 def test_every_stage_is_a_module_that_runs(name, capsys):
     spec = importlib.util.find_spec(f"tfmap.{name}")
     path = Path(spec.origin)
@@ -122,14 +123,14 @@ def test_every_stage_is_a_module_that_runs(name, capsys):
     assert callable(importlib.import_module(f"tfmap.{name}").command)
 
 
-@pytest.mark.parametrize("name", cli.STAGES)
+@pytest.mark.parametrize("name", STAGES)
 def test_help_explains_every_key(name, capsys):
     code, out, err = call(capsys, name, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: python -m tfmap.{name} ")
-    for section in cli.STAGES[name].own:
-        for key in cli.signatures.keys(section).values():
-            assert f"  {key.name}  ({cli.signatures.readable(key.annotation)}; " in out
+    for section in STAGES[name].own:
+        for key in signatures.keys(section).values():
+            assert f"  {key.name}  ({signatures.readable(key.annotation)}; " in out
 
 
 def test_help_shows_type_default_choices_and_meaning(capsys):
@@ -154,7 +155,7 @@ def test_version(argv, capsys, monkeypatch):
 def test_an_unknown_stage_in_a_real_process():
     done = python("-m", "tfmap", "trian", "c.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    stages = ", ".join(cli.STAGES)
+    stages = ", ".join(STAGES)
     assert done.stderr == f"tfmap: error: unknown stage 'trian'. Stages: {stages}. Did you mean 'train'?\n"
 
 
@@ -341,7 +342,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_configs_that_come_with_the_project_are_valid(path):
-    config, run = cli._read("train", [str(path), "datasets.source=sample:trash"])
+    config, run = arguments.read("train", [str(path), "datasets.source=sample:trash"])
     assert configs.read(path)["datasets"]["source"]
     assert config["train"]
     stage = "compare" if config["compare"] else "train"

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from tfmap.cli import STAGES
 from tfmap.errors import InputError
 from tfmap.runs import BESIDE, FILES, Run, remove, replacing, replacing_folder
+from tfmap.stages import STAGES
 
 # A writer under a limit of 64 KiB a file, as `ulimit -f` sets it: the kernel refuses the write half-way.
 LIMITED = """

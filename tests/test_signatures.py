@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parent / "golden" / "surface.json"
 
 
 def surface() -> dict:
-    from tfmap.cli import STAGES
+    from tfmap.stages import STAGES
 
     keys = {
         section if task == signatures.TASKS[0] else f"{section} ({task})": {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfmap import cli
+from tfmap import arguments, cli
 from tfmap.compare import compare, trainings
 from tfmap.errors import InputError
 from tfmap.runs import Run
@@ -130,7 +130,7 @@ def config(tmp_path):
 
 def test_the_key_that_is_given_several_times_is_compared(config):
     argv = [config, "augment.ops=", "augment.ops=flip|hue", "train.epochs=3", "compare.seeds=2"]
-    read, _ = cli._read("compare", argv)
+    read, _ = arguments.read("compare", argv)
     assert read["compare"] == {"seeds": 2, "key": "augment.ops", "values": ["", "flip|hue"]}
     assert read["train"]["epochs"] == 3
     assert read["augment"]["ops"] == "hue"
@@ -139,7 +139,7 @@ def test_the_key_that_is_given_several_times_is_compared(config):
 def test_a_config_may_hold_the_comparison(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("datasets: {source: sample:trash}\ncompare: {key: model.dropout, values: [0.1, 0.5], seeds: 2}\n")
-    read, _ = cli._read("compare", [str(path)])
+    read, _ = arguments.read("compare", [str(path)])
     assert read["compare"] == {"key": "model.dropout", "values": [0.1, 0.5], "seeds": 2}
 
 

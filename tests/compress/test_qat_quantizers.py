@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from tfmap.compress import bridge, fake_quantizers, qat, quantizers
+from tfmap.compress import bridge, calls, fake_quantizers, fusions, qat
 from tfmap.compress.walk import bare
 
 
@@ -113,7 +113,7 @@ SILENT = {
 def test_a_shared_layer_is_not_rounded_where_the_file_fuses_what_reads_it(readers):
     tail, expected = SILENT[readers]
     legacy = bridge.to_tf_keras(tower(tail), carriers=["norm"])
-    assert quantizers.silent(legacy) == expected
+    assert fusions.silent(legacy) == expected
     quantized, _ = qat.quantized(legacy)
     wrappers = {bare(layer).name: layer for layer in quantized.layers if hasattr(layer, "_output_quantizers")}
     assert all(not wrappers[name]._output_quantizers and not wrappers[name]._quantize_activations for name in expected)
@@ -134,7 +134,7 @@ def test_every_call_of_a_layer_without_weights_is_a_layer():
         tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3))),
         bridge.to_tf_keras(branched()),
     )
-    result = quantizers.apart(legacy)
+    result = calls.apart(legacy)
     names = {layer.name: len(layer.inbound_nodes) for layer in result.layers if "relu" in layer.name}
     assert names == {"relu": 1, "relu__call_1": 1, "relu__call_2": 1}
     assert len(result.get_layer("kernel").inbound_nodes) == 2
@@ -144,16 +144,16 @@ def test_every_call_of_a_layer_without_weights_is_a_layer():
 
 def test_a_model_without_such_a_layer_stays():
     legacy = bridge.to_tf_keras(tower(again))
-    assert quantizers.apart(legacy) is legacy
+    assert calls.apart(legacy) is legacy
 
 
 def test_a_layer_that_is_used_once_or_is_an_output_is_rounded():
     image = keras.Input((16, 16, 3))
     kernel, relu = layers.Conv2D(4, 3, name="kernel"), layers.ReLU()
-    assert quantizers.silent(bridge.to_tf_keras(keras.Model(image, relu(kernel(image))))) == set()
+    assert fusions.silent(bridge.to_tf_keras(keras.Model(image, relu(kernel(image))))) == set()
     maps = [kernel(image), kernel(layers.MaxPooling2D(2)(image))]
     model = keras.Model(image, [maps[0], *[relu(x) for x in maps]])
-    assert quantizers.silent(bridge.to_tf_keras(model)) == set()
+    assert fusions.silent(bridge.to_tf_keras(model)) == set()
 
 
 def test_norms_that_cannot_be_folded_get_a_carrier():

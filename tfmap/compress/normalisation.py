@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tf_keras
 
-from tfmap.compress import quantizers
+from tfmap.compress import fusions, quantizers
 
 L = tf_keras.layers
 _CARRIERS = (L.Conv2D, L.DepthwiseConv2D)
@@ -72,7 +72,7 @@ def _readers(legacy: tf_keras.Model, layer: tf_keras.layers.Layer) -> Iterator[A
 
 
 def _carries(layer: Any) -> bool:
-    if type(layer) not in _CARRIERS or len(layer.inbound_nodes) != 1 or quantizers.is_carrier(layer):
+    if type(layer) not in _CARRIERS or len(layer.inbound_nodes) != 1 or fusions.is_carrier(layer):
         return False
     return layer.groups == 1 or type(layer) is L.DepthwiseConv2D
 

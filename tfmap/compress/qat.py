@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfmap.compress import bridge, fake_quantizers, guests, means, normalisation, quantizers, unrounded
+from tfmap.compress import bridge, calls, fake_quantizers, fusions, guests, means, normalisation, quantizers, unrounded
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import inputs_in_order, tfmot
@@ -135,11 +135,11 @@ def quantized(legacy: tf_keras.Model, exact: str = "") -> tuple[tf_keras.Model, 
         legacy: what `to_tf_keras` returns; it is used up.
         exact: name of an output that is computed in float from the last kernels on; none if empty.
     """
-    legacy = quantizers.apart(legacy)
+    legacy = calls.apart(legacy)
     floats = unrounded.layers(legacy, exact) if exact else set()
     api, scheme = tfmot().quantization.keras, quantizers.default_scheme()
     stands = normalisation.stands(legacy)
-    carriers = {layer.name for layer in legacy.layers if quantizers.is_carrier(layer)}
+    carriers = {layer.name for layer in legacy.layers if fusions.is_carrier(layer)}
     rounded = {name: guest for name, guest in guests.taken_apart(legacy).items() if name not in floats}
     others = {**rounded, **{name: (stand.layer, stand.weights) for name, stand in stands.items()}}
     with api.quantize_scope({**SCOPE, **quantizers.scope()}):
@@ -160,7 +160,7 @@ def _annotation(
     """layer -> the layer, or what stands in its place, in tfmot's note of how to quantise it."""
     registry, note = scheme.get_quantize_registry(), tfmot().quantization.keras.quantize_annotate_layer
     folded = {name for name, carried in _norms(legacy).items() if carried}
-    silent = quantizers.silent(legacy)
+    silent = fusions.silent(legacy)
 
     def annotate(layer: tf_keras.layers.Layer) -> Any:
         layer = others.get(layer.name, layer)
@@ -205,7 +205,7 @@ def _is_folded(norm: tf_keras.layers.Layer) -> bool:
     which has one scale, it leaves in float once it has folded a factor per channel into it.
     """
     before = norm.inbound_nodes[0].inbound_layers
-    if type(before) not in (L.Conv2D, L.DepthwiseConv2D) or not quantizers.is_linear(before):
+    if type(before) not in (L.Conv2D, L.DepthwiseConv2D) or not fusions.is_linear(before):
         return False
     return len(norm.inbound_nodes) == len(before.inbound_nodes) == len(before.outbound_nodes) == 1
 

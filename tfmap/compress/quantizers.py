@@ -11,8 +11,8 @@ import tensorflow as tf
 import tf_keras
 
 from tfmap.compress import fake_quantizers
+from tfmap.compress.fusions import KERNELS
 from tfmap.compress.guests import RoundedGuest
-from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
 from tfmap.compress.walk import bare, called, walk
 
@@ -21,9 +21,6 @@ PICTURE = (0.0, 255.0)
 _NOTHING = (0.0, 0.0)  # a range that has not seen a batch
 # Activations that tfmot knows how to quantise.
 _ACTIVATIONS = ("linear", "relu", "relu6", "softmax", "sigmoid", "tanh", "swish", "gelu")
-# What the file fuses a ReLU into, or folds a norm into -> its kernel.
-_KERNELS = {L.Conv2D: "kernel", L.DepthwiseConv2D: "depthwise_kernel"}
-_FUSED_RELUS = (None, 6)  # highest values that a fused op knows
 _DROPOUT = (L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D)
 
 
@@ -46,121 +43,14 @@ def config_of(layer: tf_keras.layers.Layer, registry: Any) -> Any:
 
 
 def kernel_only(layer: tf_keras.layers.Layer) -> Any:
-    """How to quantise a layer of `silent`: its kernel, if it has one, not what it gives.
+    """How to quantise a layer of `fusions.silent`: its kernel, if it has one, not what it gives.
 
     Args:
         layer: a bridged layer.
     """
-    attributes = [_KERNELS[type(layer)]] if type(layer) in _KERNELS else []
+    attributes = [KERNELS[type(layer)]] if type(layer) in KERNELS else []
     registry = _tfmot("quantization.keras.default_8bit.default_8bit_quantize_registry")
     return registry.Default8BitQuantizeConfig(attributes, [], False)
-
-
-def silent(legacy: tf_keras.Model) -> set[str]:
-    """Names of layers without a range of their own.
-
-    Shared ones that the file fuses with what reads them; tfmot sees to those that are used once. A range would keep the
-    two ops apart, and spend half its steps on what a ReLU cuts off. And what is reshaped to be concatenated, as
-    detectors do: it has the range of the whole, of which another would be a second rounding, and an op.
-
-    Args:
-        legacy: a bridged model, its norms behind their carriers.
-    """
-    inner = [layer for layer in legacy.layers if layer.name not in legacy.output_names]
-    fused = {layer.name for layer in inner if len(layer.inbound_nodes) > 1 and _is_fused(layer)}
-    reshaped = [layer for layer in inner if type(layer) is L.Reshape and _all_readers(layer, L.Concatenate)]
-    made = [layer for layer in inner if type(layer) in _KERNELS and is_linear(layer) and _is_reshaped(layer, reshaped)]
-    return fused | {layer.name for layer in (*reshaped, *made)}
-
-
-def _all_readers(layer: tf_keras.layers.Layer, kind: type) -> bool:
-    """Whether a layer that is used once is read by such a layer alone."""
-    readers = [node.outbound_layer for node in layer.outbound_nodes]
-    return len(layer.inbound_nodes) == 1 == len(readers) and type(readers[0]) is kind
-
-
-def _is_reshaped(layer: tf_keras.layers.Layer, reshaped: list) -> bool:
-    return _all_readers(layer, L.Reshape) and layer.outbound_nodes[0].outbound_layer in reshaped
-
-
-def is_carrier(layer: tf_keras.layers.Layer) -> bool:
-    """Whether it is a depthwise convolution of ones that the bridge puts in front of a norm."""
-    return type(layer) is L.DepthwiseConv2D and not layer.trainable
-
-
-def is_linear(layer: tf_keras.layers.Layer) -> bool:
-    """Whether it has no activation."""
-    return getattr(layer, "activation", tf_keras.activations.linear) is tf_keras.activations.linear
-
-
-def _is_fused(layer: tf_keras.layers.Layer) -> bool:
-    """Whether all that reads it becomes one op with it: the norm of a carrier, the ReLU of a norm or a kernel."""
-    if is_carrier(layer):
-        return True
-    before = [node.inbound_layers for node in layer.inbound_nodes]
-    carried = type(layer) is L.BatchNormalization and all(map(is_carrier, before))
-    if not carried and not (type(layer) in _KERNELS and is_linear(layer)):
-        return False
-    readers = [node.outbound_layer for node in layer.outbound_nodes]
-    return bool(readers) and all(map(_is_relu, readers))
-
-
-def _is_relu(layer: tf_keras.layers.Layer) -> bool:
-    """Whether a file fuses it into what it reads."""
-    if type(layer) is L.ReLU:
-        return layer.max_value in _FUSED_RELUS and not layer.negative_slope and not layer.threshold
-    return type(layer) is L.Activation and layer.activation is tf_keras.activations.relu
-
-
-def apart(legacy: tf_keras.Model) -> tf_keras.Model:
-    """A bridged model in which every call of a layer without weights is a layer, with a range of its own.
-
-    A ReLU for a whole network would have one range for it, and tfmot fuses nothing that is called twice.
-
-    Args:
-        legacy: a bridged model; where no such layer is called twice it is what comes back.
-    """
-    shared = {layer.name for layer in legacy.layers if len(layer.inbound_nodes) > 1 and not layer.weights}
-    if not shared:
-        return legacy
-    legacy.use_legacy_config = True  # as tfmot reads it
-    config = legacy.get_config()
-    config["layers"] = [call for layer in config["layers"] for call in _calls(layer, shared)]
-    config["output_layers"] = _renamed(config["output_layers"], shared)
-    with tf_keras.utils.custom_object_scope(SCOPE):
-        result = tf_keras.Model.from_config(config)
-    for layer in result.layers:
-        if layer.weights:
-            layer.set_weights(legacy.get_layer(layer.name).get_weights())
-    return result
-
-
-def _calls(layer: dict, shared: Collection[str]) -> list[dict]:
-    """The config of a layer; of a shared one that of each call: the first keeps the name."""
-    nodes = _renamed(layer["inbound_nodes"], shared)
-    if layer["name"] not in shared:
-        return [{**layer, "inbound_nodes": nodes}]
-    names = [_call_name(layer["name"], number) for number in range(len(nodes))]
-    return [
-        {**layer, "name": name, "config": {**layer["config"], "name": name}, "inbound_nodes": [node]}
-        for name, node in zip(names, nodes, strict=True)
-    ]
-
-
-def _renamed(nodes: Any, shared: Collection[str]) -> Any:
-    """References in a config, [name, number of the call, number of the tensor ...], to the layers of `_calls`."""
-    if isinstance(nodes, dict):
-        return {key: _renamed(value, shared) for key, value in nodes.items()}
-    if not isinstance(nodes, list | tuple):
-        return nodes
-    values = [_renamed(value, shared) for value in nodes]
-    if len(values) > 2 and isinstance(values[0], str) and values[0] in shared:
-        values[:2] = [_call_name(values[0], values[1]), 0]
-    return type(nodes)(values)
-
-
-def _call_name(name: str, number: int) -> str:
-    return f"{name}__call_{number}" if number else name
 
 
 def scope() -> dict[str, type]:

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import tfmap
 from tfmap.checked import checked
 from tfmap.errors import InputError
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from tfmap.export.order import Order
     from tfmap.runs import Run
-    from tfmap.source import Source, Split
+    from tfmap.source import Split
 
 GOLDEN = 10  # test vectors: one or more of each class of a small problem, and a file that an app can bundle
 
@@ -136,7 +135,8 @@ def tflite(
         found["calibration"] = confidence.fitted(converted, val, **shared)
     told = findings.told(order, found)
     raw = not suppression or tasks.target(tasks.get(task)) == "instances"
-    told["about"] = _origin(task, digest, several=_has_several(split, val), raw=raw) | told["about"]
+    several = any(part is not None and part.labels.ndim == 2 for part in (split, val))
+    told["about"] = findings.origin(task, digest, several=several, raw=raw) | told["about"]
     about = metadata.Metadata(
         labels=tuple(classes),
         name=name or getattr(model, "name", task),
@@ -151,19 +151,6 @@ def tflite(
     if watch is not None:
         watch({**order.described, **found})
     return metadata.attach(converted, about)
-
-
-def _origin(task: str, digest: str, *, several: bool, raw: bool) -> dict[str, Any]:
-    """Where a file comes from, and what it is."""
-    origin = {"task": task, "tfmap": tfmap.__version__}
-    if digest:
-        origin["data"] = f"sha256:{digest}"
-    return origin | ({"multi_label": True} if several else {}) | ({"suppression": False} if raw else {})
-
-
-def _has_several(*splits: Split | None) -> bool:
-    """Whether a picture may have several labels, as any of the splits says."""
-    return any(split is not None and split.labels.ndim == 2 for split in splits)
 
 
 def _check(which: str, also: Sequence[str], threshold_precision: float | None, val: Split | None) -> None:
@@ -220,27 +207,27 @@ def command(config: dict[str, Any], run: Run) -> None:
             otherwise than the model.
     """
     from tfmap import datasets
-    from tfmap.export import findings, formats, golden
+    from tfmap.export import chosen, findings, formats, golden
     from tfmap.export.order import Order
 
     options = dict(config["export"])
     Order(**{key: options[key] for key in Order.__dataclass_fields__ if key in options})  # before anything is loaded
     also = options.pop("also", ())
     formats.check(also)
-    path = _chosen(run, options.pop("which", "auto"), options.get("format", "int8"))
+    path = chosen.path(run, options.pop("which", "auto"), options.get("format", "int8"))
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     shared = {"classes": source.classes, "task": config["task"], "seed": config["seed"], "digest": source.digest}
     splits = {"split": source.splits.get("train"), "val": source.splits.get("val")}
     found: dict[str, Any] = {}
-    data = tflite(_opened(path), **splits, watch=found.update, **shared, **options)
-    vectors = golden.vectors(data, _held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
+    data = tflite(chosen.opened(path), **splits, watch=found.update, **shared, **options)
+    vectors = golden.vectors(data, chosen.held_out(source), classes=source.classes, task=config["task"], count=GOLDEN)
     candidate = run.candidate()
     shutil.rmtree(candidate.path, ignore_errors=True)  # what an earlier export left there
     candidate.write_json("export.json", {"model": path.name, **found})
     candidate.write_text("labels.txt", "\n".join(source.classes) + "\n")
     golden.write(candidate.file("golden.npz"), vectors)
     about = {"classes": source.classes, "task": config["task"]}
-    written = _further(also, _keras(run, path), candidate, vectors["images"], about) if also else []
+    written = _further(also, chosen.keras_model(run, path), candidate, vectors["images"], about) if also else []
     candidate.write_bytes("model.tflite", data)
     _say(f"{path.name} -> {candidate.file('model.tflite')}: {len(data):,} bytes, {options.get('format', 'int8')}")
     for line in [*findings.notes(found), *(f"{path.name} -> {one}" for one in written)]:
@@ -258,33 +245,6 @@ def _further(
     for name, path in written.items():
         formats.compare(name, path, model, pictures)
     return list(written.values())
-
-
-def _chosen(run: Run, which: str, format: str) -> Path:
-    """The file to export. A quantised file is a candidate where int8 is wanted, being nothing else."""
-    names = {"quantized": "quantized.tflite", "compressed": "compressed.keras", "model": "model.keras"}
-    if which != "auto":
-        return run.need(names[which])
-    candidates = list(names.values())[0 if format == "int8" else 1 :]
-    return next((run.file(name) for name in candidates if run.has(name)), None) or run.need("model.keras")
-
-
-def _opened(path: Path) -> keras.Model | bytes:
-    if path.suffix == ".tflite":
-        return path.read_bytes()
-    from tfmap import tasks
-
-    return tasks.load(path)
-
-
-def _keras(run: Run, path: Path) -> keras.Model:
-    """The Keras model that a file came from; a quantised file came from what compress left, or the trained one."""
-    return _opened(path if path.suffix == ".keras" else _chosen(run, "auto", "float32"))
-
-
-def _held_out(source: Source) -> Split:
-    """Pictures that training has not seen, where there are any."""
-    return next(source.splits[name] for name in ("test", "val", "train") if len(source.splits.get(name, ())))
 
 
 def _say(text: str) -> None:

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import tfmap
 from tfmap.export.order import Order
 
 NOTED = 3  # warnings that the command prints
+
+
+def origin(task: str, digest: str, *, several: bool, raw: bool) -> dict[str, Any]:
+    """Where a file comes from, and what it is, for its metadata.
+
+    Args:
+        task: name of the task.
+        digest: of the data set; none is left out.
+        several: whether a picture may have several labels.
+        raw: whether it is a detector's file without suppression.
+    """
+    about = {"task": task, "tfmap": tfmap.__version__}
+    if digest:
+        about["data"] = f"sha256:{digest}"
+    return about | ({"multi_label": True} if several else {}) | ({"suppression": False} if raw else {})
 
 
 def told(order: Order, found: dict[str, Any]) -> dict[str, Any]:
