@@ -46,6 +46,19 @@ def test_what_is_kept_is_all_that_is_float(made):
     assert [line for line in integers.findings(graph) if "float" in line]
 
 
+def test_four_bits_are_for_kernels_in_integers_alone():
+    keras.utils.set_random_seed(0)
+    net = tfmap_det.head(marked(body()), 3, width=8, depth=1)
+    train = tfmap.load("sample:cells").split("train")
+    options = {"classes": ("a", "b", "c"), "task": "detection", "samples": 8, "coverage": 0, "format": "int4"}
+    graph = flatbuffer.read(export.tflite(net, split=train, **options))
+    kernels = [tensor for op in graph.ops if op.name == "CONV_2D" for tensor in op.inputs if len(tensor.shape) == 4]
+    assert {tensor.dtype for tensor in kernels if tensor.nbytes} == {"int4", "int8", "float32"}
+    exact = [op.outputs[0].name for op in graph.ops if op.name == "CONV_2D" and op.outputs[0].dtype == "float32"]
+    assert len(exact) == 3
+    assert all("codes_P" in name for name in exact)
+
+
 def test_without_suppression_boxes_are_computed_in_float_as_well():
     keras.utils.set_random_seed(0)
     net, found = tfmap_det.head(marked(body()), 3, width=8, depth=1), {}

@@ -49,6 +49,16 @@ def test_the_command_says_what_was_found():
     ]
 
 
+def test_tensors_in_float_are_told_by_their_layers():
+    kept = [
+        "net_1/conv_1/BiasAdd;net_1/conv_1/convolution",
+        "net_1/inner_1/dense_2_1/MatMul",
+        "net_1/conv_1/Relu",
+        "StatefulPartitionedCall:0",
+    ]
+    assert findings.notes({"kept_float": kept}) == ["in float: conv, dense_2"]
+
+
 def test_an_error_that_nobody_could_measure():
     fitted = {**FITTED, "ece_after": None, "classes": []}
     assert findings.notes({"calibration": fitted}) == [

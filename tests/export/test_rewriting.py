@@ -269,3 +269,31 @@ def test_a_layer_normalization_becomes_integers(engine, normed, photos):
     expected = normed.predict(pictures.astype("float32"), verbose=0)
     assert np.ptp(expected, axis=0).max() > 0.05
     np.testing.assert_allclose(LiteModel(file).predict(pictures), expected, atol=0.03)
+
+
+def _enlarging(shape=(6, 5, 4), **kwargs):
+    """A map enlarged twice by one layer."""
+    image = keras.Input(shape)
+    enlarge = layers.UpSampling2D((2, 3), name="up", **kwargs)
+    return keras.Model(image, enlarge(layers.Conv2D(4, 3, padding="same")(enlarge(image))))
+
+
+def test_an_enlargement_is_one_op_of_every_file():
+    model, maps = _enlarging(), np.random.default_rng(0).normal(size=(2, 6, 5, 4)).astype("float32")
+    file = convert.float32(model, batch_size=2, input_type="float32")
+    assert [op.name for op in flatbuffer.read(file).ops] == ["RESIZE_NEAREST_NEIGHBOR", "CONV_2D"] + [
+        "RESIZE_NEAREST_NEIGHBOR"
+    ]
+    np.testing.assert_allclose(LiteModel(file).predict(maps), model.predict(maps, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("kwargs", [{"interpolation": "bilinear"}, {"data_format": "channels_first"}])
+def test_other_enlargements_stay(kwargs):
+    model = _enlarging(**kwargs)
+    assert rewriting.for_files(model) is model
+
+
+def test_an_enlargement_of_an_open_size_stays_as_keras_has_it():
+    model = _enlarging((None, None, 4))
+    maps = np.random.default_rng(0).normal(size=(2, 6, 5, 4)).astype("float32")
+    np.testing.assert_allclose(rewriting.for_files(model)(maps), model(maps), atol=1e-6)

@@ -219,7 +219,7 @@ def _converter(model: keras.Model, batch_size: int, input_type: str) -> Iterator
 
     Through a SavedModel of our own rather than `from_keras_model`, which prints, and leaves the output nameless.
     """
-    model = single_precision(model)
+    model = rewriting.for_files(single_precision(model))
     signature = tf.TensorSpec((batch_size or None, *input_shape(model)), input_type, name="image")
 
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import tfmap
@@ -47,9 +48,16 @@ def told(order: Order, found: dict[str, Any]) -> dict[str, Any]:
 def notes(found: dict[str, Any]) -> list[str]:
     """What the command prints beside the file's size."""
     kept, coverage, fitted = (found.get(key) for key in ("kept_float", "coverage", "calibration"))
-    lines = [f"in float: {', '.join(kept)}"] if kept else []
+    layers = dict.fromkeys(_layer(tensor) for tensor in kept or () if "PartitionedCall" not in tensor)
+    lines = [f"in float: {', '.join(layers)}"] if layers else []
     lines += _warnings(coverage) if coverage else []
     return lines + (_calibration(fitted) if fitted else [])
+
+
+def _layer(tensor: str) -> str:
+    """The layer that gives a tensor; of several that one op was fused of, the first. TensorFlow appends a number."""
+    *scopes, op = tensor.partition(";")[0].split("/")
+    return re.sub(r"_\d+$", "", scopes[-1]) if scopes else op.partition(":")[0]
 
 
 def _warnings(coverage: dict[str, Any]) -> list[str]:

@@ -5,6 +5,9 @@ tensor between them the range of both sides of the ADD: for pixels / 127.5 - 1 t
 256 grey levels only 171 are left, before the first convolution has seen them. A subtraction is enough where the
 convolutions behind it can carry the factor (see `folding`); elsewhere one depthwise convolution does the same sum in 32
 bits. And a LayerNormalization becomes, among others, NEG, for which there is no kernel in integers.
+
+One for every file: Keras repeats rows, then columns, to enlarge a map by its nearest neighbours, which is six ops of
+which some are in no delegate; there is one op for it.
 """
 
 from __future__ import annotations
@@ -51,6 +54,15 @@ def for_integers(model: keras.Model) -> keras.Model:
     return _rewritten(model, [depthwise, centred, mean, carrier])
 
 
+def for_files(model: keras.Model) -> keras.Model:
+    """The same model with one op for each enlargement by nearest neighbours.
+
+    Args:
+        model: a functional model in float32; without such a layer, or of another kind, it is returned as it is.
+    """
+    return _rewritten(model, [Rewriting(_repeats, Enlargement.of, lambda layer: [])])
+
+
 def without_normalization(model: keras.Model) -> keras.Model:
     """The same model with every Normalization as a Rescaling of the same name.
 
@@ -80,6 +92,28 @@ class Subtraction(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """For clones."""
         return {**super().get_config(), "mean": self.mean}
+
+
+class Enlargement(keras.layers.UpSampling2D):
+    """UpSampling2D by nearest neighbours, in one op where the map's size is known."""
+
+    @classmethod
+    def of(cls, layer: keras.layers.UpSampling2D) -> Enlargement:
+        """In the place of a layer."""
+        return cls.from_config(layer.get_config())
+
+    def call(self, inputs: Any) -> Any:
+        """Float32 (B, h, w, C) -> (B, h * size[0], w * size[1], C)."""
+        height, width = inputs.shape[1:3]
+        if height is None or width is None:
+            return super().call(inputs)
+        return ops.image.resize(inputs, (height * self.size[0], width * self.size[1]), interpolation="nearest")
+
+
+def _repeats(layer: keras.Layer) -> bool:
+    if type(layer) is not keras.layers.UpSampling2D:
+        return False
+    return layer.interpolation == "nearest" and layer.data_format == "channels_last"
 
 
 def _rewritten(model: keras.Model, rewritings: list[Rewriting]) -> keras.Model:

@@ -27,13 +27,16 @@ def write(kit: Path, told: Mapping[str, Any]) -> None:
     """
     own = KIT / told["target"]
     templates = _environment(own)
-    for folder in (KIT / COMMON, own):
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            if path.is_file() and _fits(name, told):
-                place = kit / name.removesuffix(SUFFIX)
-                place.parent.mkdir(exist_ok=True)
-                place.write_text(templates.get_template(name).render(**told), encoding="utf-8")
+    for name in [*_names(KIT / COMMON), *_names(own)]:
+        if _fits(name, told):
+            place = kit / name.removesuffix(SUFFIX)
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(templates.get_template(name).render(**told), encoding="utf-8")
+
+
+def _names(folder: Path) -> list[str]:
+    """The templates in a folder, from there."""
+    return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 def _fits(name: str, told: Mapping[str, Any]) -> bool:
