@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -109,6 +110,22 @@ def test_pictures_are_named_and_drawn(run, tmp_path):
         if config["task"] == "instances":
             assert part["mask"]["size"] == [50, 120]
             assert coco_mask.area({**part["mask"], "counts": part["mask"]["counts"].encode()}) == part["pixels"]
+
+
+def test_the_file_says_from_which_score_on_boxes_are_shown(run, tmp_path):
+    folder, config = run
+    if not tasks.accepted(tasks.get(config["task"]).describe, threshold=0.0):
+        pytest.skip("a mask has no threshold")
+    data, picture = folder.file("model.tflite").read_bytes(), tmp_path / "grey.png"
+    Image.fromarray(np.full((64, 96, 3), 128, np.uint8)).save(picture)
+    about, found = metadata.read(data), {}
+    for threshold in (0.0, 1.0):
+        told = replace(about, about={**about.about, "threshold": threshold})
+        (tmp_path / "told.tflite").write_bytes(metadata.attach(data, told))
+        (row,) = predict.predict(tmp_path / "told.tflite", [picture])
+        found[threshold] = len(row["classes"])
+    assert found[0.0] > 0
+    assert found[1.0] == 0
 
 
 def test_a_large_picture_is_seen_through_windows(run, tmp_path):

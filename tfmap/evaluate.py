@@ -81,26 +81,6 @@ def _decoded(module: ModuleType, outputs: Any, batch: Mapping[str, Any], real: i
     return module.decode(kept, **tasks.accepted(module.decode, size=size, **whole))
 
 
-def truths(split: Split, task: str) -> Any:
-    """What a split says about its pictures, as the task's `score` takes it.
-
-    Args:
-        split: N examples.
-        task: its name.
-
-    Returns:
-        labels int32 (N,) or float32 (N, K); `source.Boxes`; masks, uint8 (h, w) each; or `instances.Truths`.
-    """
-    from tfmap import tasks
-    from tfmap.instances import Truths
-
-    wanted = tasks.target(tasks.get(task))
-    if wanted in ("label", "boxes"):
-        return split.boxes if wanted == "boxes" else split.labels
-    masks = [split.masks.read(picture) for picture in range(len(split))]
-    return Truths(split.boxes, masks) if wanted == "instances" else masks
-
-
 def _check_read(split: Split, lost: Sequence[Skipped]) -> None:
     """A picture that is gone has been black, and a score for it would be a made-up one."""
     if lost:
@@ -178,7 +158,7 @@ def evaluate(
     module, model = tasks.get(task), opened(model)
     _check_classes(module, model, classes)
     answers = predict(model, split, task=task, batch_size=batch_size, pipeline=pipeline, progress=progress)
-    known = truths(split, task)
+    known = tasks.truths(split, task)
     return {
         "metrics": module.score(answers, known, classes=classes),
         "curves": module.curves(answers, known, classes=classes),

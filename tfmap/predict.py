@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tfmap.runs import Run
     from tfmap.source import Split
 
+SHOWN = 0.3  # least score of a box of a file that does not say one
 LAPPED = 0.9  # the most that windows may have in common: beyond it there are a hundred for each that is needed
 # What counts as a picture in a folder; a file that is named itself may have any name.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif")
@@ -29,7 +30,7 @@ def predict(
     pictures: Sequence[str | Path],
     *,
     top_k: int = 3,
-    threshold: float = 0.3,
+    threshold: float | None = None,
     out: str | Path | None = None,
     windows: float | None = None,
     task: str | None = None,
@@ -40,7 +41,8 @@ def predict(
         model: a .tflite file with labels inside, or a run folder that holds model.tflite.
         pictures: paths; a folder stands for all pictures and films below it, sorted by path.
         top_k: how many classes of each picture a classifier names, at least 1.
-        threshold: least score of a box, in 0..1.
+        threshold: least score of a box, in 0..1; none takes the file's own, with the best F1 on validation pictures,
+            and 0.3 where it has none.
         out: folder for the pictures with what was found drawn over them, each under its own name.
         windows: look at larger pictures through windows of the model's size, at their own scale, of which neighbours
             have this share of a side in common, in [0, 0.9], such as 0.25; none shrinks them to the model's size.
@@ -62,8 +64,9 @@ def predict(
 
     _check(top_k, threshold, windows)
     file = _file(model)
-    lite, (labels, own) = LiteModel(file), _labels(file)
-    task, paths = task or own, list(_listed(pictures))
+    lite, (labels, about) = LiteModel(file), _labels(file)
+    task, paths = task or about.get("task", "classification"), list(_listed(pictures))
+    threshold = about.get("threshold", SHOWN) if threshold is None else threshold
     module = tasks.get(task)
     if windows is not None and not hasattr(module, "whole"):
         raise InputError(f"predict: windows are for boxes and masks; what a whole picture is, {task} sees at once.")
@@ -119,12 +122,12 @@ def _through_windows(lite: LiteModel, paths: Mapping[int, str], module: ModuleTy
     return found
 
 
-def _check(top_k: int, threshold: float, windows: float | None) -> None:
+def _check(top_k: int, threshold: float | None, windows: float | None) -> None:
     if windows is not None and not 0 <= windows <= LAPPED:
         raise InputError(f"predict: windows must be in 0..{LAPPED}, received {windows}.")
     if top_k < 1:
         raise InputError(f"predict: top_k must be at least 1, received {top_k}.")
-    if not 0 <= threshold <= 1:
+    if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"predict: threshold must be in 0..1, received {threshold}.")
 
 
@@ -165,8 +168,8 @@ def _file(model: str | Path) -> Path:
     return path
 
 
-def _labels(file: Path) -> tuple[tuple[str, ...], str]:
-    """Class names, and the task, as the file has them."""
+def _labels(file: Path) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """Class names, and what the file says about itself."""
     from tfmap.export import metadata
 
     found = metadata.read(file)
@@ -174,7 +177,7 @@ def _labels(file: Path) -> tuple[tuple[str, ...], str]:
         raise InputError(
             f"{file} holds no labels, so its scores have no names. Export it again: python -m tfmap.export RUN"
         )
-    return found.labels, found.about.get("task", "classification")
+    return found.labels, found.about
 
 
 def _listed(pictures: Sequence[str | Path]) -> Iterator[str]:

@@ -59,6 +59,12 @@ def test_tensors_in_float_are_told_by_their_layers():
     assert findings.notes({"kept_float": kept}) == ["in float: conv, dense_2"]
 
 
+def test_from_which_score_on_boxes_are_shown_is_told_and_kept():
+    found = {"threshold": 0.125}
+    assert findings.told(Order(format="float32"), found)["about"]["threshold"] == 0.125
+    assert findings.notes(found) == ["boxes are shown from a score of 0.12 on: the best F1 on validation pictures"]
+
+
 def test_an_error_that_nobody_could_measure():
     fitted = {**FITTED, "ece_after": None, "classes": []}
     assert findings.notes({"calibration": fitted}) == [

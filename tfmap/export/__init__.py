@@ -63,7 +63,8 @@ def tflite(
         split: training examples; integer formats read the ranges of activations off some of them.
         val: validation examples, to calibrate the scores of the finished file.
         watch: called with a dict of what was found: "format", "engine", "input_type", "output_type", "calibrated_on",
-            "kept_float", "layers" and "coverage" (see `tfmap.export.integers`), "calibration" (see `tfmap.calibrate`).
+            "kept_float", "layers" and "coverage" (see `tfmap.export.integers`), "calibration" (see `tfmap.calibrate`),
+            "threshold" (of boxes).
         classes: the K class names, in the order of the model's outputs.
         task: which task prepares the pictures.
         format: int8 (integers throughout: smallest, fastest on CPU, DSP and NPU), float16 (half the size, for GPUs),
@@ -89,7 +90,8 @@ def tflite(
         suppression: of a detector's file: its last op chooses the best 100 boxes and suppresses those that they cover,
             as task libraries want it; false: every place's boxes and scores, for apps that choose themselves.
         calibrate: fit a temperature and a threshold for each class on what the file says to the validation pictures,
-            where there are any; both go into the metadata, the scores stay as they are.
+            where there are any; of boxes one threshold, from which on they are shown. All go into the metadata, the
+            scores stay as they are.
         threshold_precision: what each threshold has to reach, such as 0.95; null: the best F1.
         name: the model's name in the metadata; default the Keras model's.
         description: one sentence for the metadata; default one that names the number of classes.
@@ -130,9 +132,8 @@ def tflite(
         order = detectors.ordered(order, model, layer, task)
         converted, found = _made(model if layer is None else tail.cut(model), split, order, pictures, ways)
         converted = converted if layer is None else detectors.finished(converted, layer, len(classes))
-    if calibrate and val is not None and len(val) and tasks.target(tasks.get(task)) == "label":
-        shared = {"classes": classes, "task": task, "precision": threshold_precision}
-        found["calibration"] = confidence.fitted(converted, val, **shared)
+    if calibrate and val is not None and len(val):
+        found |= confidence.found(converted, val, classes=classes, task=task, precision=threshold_precision)
     told = findings.told(order, found)
     raw = not suppression or tasks.target(tasks.get(task)) == "instances"
     several = any(part is not None and part.labels.ndim == 2 for part in (split, val))

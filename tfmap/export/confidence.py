@@ -7,12 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from tfmap import calibrate, flatbuffer
+from tfmap import calibrate, detections, flatbuffer, tasks
 from tfmap.export import representative
 from tfmap.graph import Graph
 from tfmap.litert import LiteModel
 from tfmap.progress import bar
 from tfmap.source import Split
+
+
+def found(
+    file: bytes, split: Split, *, classes: Sequence[str], task: str, precision: float | None = None
+) -> dict[str, Any]:
+    """What validation pictures say of a file's scores: "calibration", "threshold", or nothing, as its task has it.
+
+    Arguments as of `fitted`.
+    """
+    if tasks.target(tasks.get(task)) == "label":
+        return {"calibration": fitted(file, split, classes=classes, task=task, precision=precision)}
+    threshold = shown(file, split, classes=classes, task=task)
+    return {} if threshold is None else {"threshold": threshold}
 
 
 def fitted(file: bytes, split: Split, *, classes: Sequence[str], task: str, precision: float | None) -> dict[str, Any]:
@@ -45,6 +58,31 @@ def fitted(file: bytes, split: Split, *, classes: Sequence[str], task: str, prec
         precision=precision,
         step=step(flatbuffer.read(file)),
     )
+
+
+def shown(file: bytes, split: Split, *, classes: Sequence[str], task: str) -> float | None:
+    """From which score on a file's boxes are worth showing: the one with the best mean F1 on validation pictures.
+
+    Args:
+        file: a .tflite file of a task whose `describe` takes a threshold; of another there is none.
+        split: examples that training has not seen.
+        classes: the K class names.
+        task: its name.
+
+    Returns:
+        in [0, 1]; None where no box is right.
+    """
+    module = tasks.get(task)
+    if not tasks.accepted(module.describe, threshold=0.0):
+        return None
+    model, found = LiteModel(file), []
+    size = model.input_shape[1:3]
+    with bar("boxes of the file", len(split)) as show:
+        for batch in representative.read(split, shape=model.input_shape[1:], task=task):
+            found += module.decode(model.predict(batch["image"]), size=size, whole=batch["whole"])
+            show(len(found))
+    best, f1 = detections.best_threshold(module.curves(found, tasks.truths(split, task), classes=classes))
+    return best if f1 else None
 
 
 def step(graph: Graph) -> float:

@@ -38,6 +38,8 @@ def told(order: Order, found: dict[str, Any]) -> dict[str, Any]:
         about["keep_float"] = found["kept_float"]
     if coverage := found.get("coverage"):
         about["coverage"] = {key: coverage[key] for key in ("pictures", "least_covered", "most_saturated")}
+    if (threshold := found.get("threshold")) is not None:
+        about["threshold"] = threshold
     if not (fitted := found.get("calibration")):
         return {"about": about}
     about["calibration"] = {key: fitted[key] for key in ("examples", "ece_before", "ece_after", "precision")}
@@ -51,6 +53,8 @@ def notes(found: dict[str, Any]) -> list[str]:
     layers = dict.fromkeys(_layer(tensor) for tensor in kept or () if "PartitionedCall" not in tensor)
     lines = [f"in float: {', '.join(layers)}"] if layers else []
     lines += _warnings(coverage) if coverage else []
+    if "threshold" in found:
+        lines.append(f"boxes are shown from a score of {found['threshold']:.2f} on: the best F1 on validation pictures")
     return lines + (_calibration(fitted) if fitted else [])
 
 

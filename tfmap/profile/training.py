@@ -125,14 +125,16 @@ class Training:
 
     def _looped(self, source: Any) -> Loop:
         recipe = self._recipe
-        facts = {"model": self._model, "multi_label": source.multi_label, "gamma": recipe["gamma"]}
+        facts = {"multi_label": source.multi_label, "gamma": recipe["gamma"]}
         return Loop(
             net=trainer.in_precision(self._model, recipe["precision"]),
             task=self._task,
             classes=len(source.classes),
             feed=self._feed,
             policy=augment.build(self._config.get("augment", {}).get("ops", ""), classes=len(source.classes)),
-            loss=self._task.losses(recipe["loss"], **tasks.accepted(self._task.losses, **facts)),
+            losses=lambda net: self._task.losses(
+                recipe["loss"], **tasks.accepted(self._task.losses, model=net, **facts)
+            ),
             metrics=partial(tasks.metrics, self._config["task"], source),
             recipe=recipe,
             state=State(),

@@ -42,7 +42,7 @@ from tfmap.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     import keras
 
-    from tfmap.source import Source
+    from tfmap.source import Source, Split
 
 HEADLINES = ("mAP", "mIoU", "map", "accuracy")  # the first one that a score has; in 0..1
 NAMES = ("classification", "detection", "segmentation", "instances")
@@ -68,6 +68,25 @@ def accepted(function: Callable, **facts: Any) -> dict[str, Any]:
     """
     takes = inspect.signature(function).parameters
     return {name: value for name, value in facts.items() if name in takes}
+
+
+def truths(split: Split, task: str) -> Any:
+    """What a split says about its pictures, as the task's `score` takes it.
+
+    Args:
+        split: N examples.
+        task: its name.
+
+    Returns:
+        labels int32 (N,) or float32 (N, K); `source.Boxes`; masks, uint8 (h, w) each; or `instances.Truths`.
+    """
+    from tfmap.instances import Truths
+
+    wanted = target(get(task))
+    if wanted in ("label", "boxes"):
+        return split.boxes if wanted == "boxes" else split.labels
+    masks = [split.masks.read(picture) for picture in range(len(split))]
+    return Truths(split.boxes, masks) if wanted == "instances" else masks
 
 
 def headline(metrics: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ def fit(
     weight_decay: float = 0.05,
     warmup: float = 0.1,
     unmixed_epochs: int = 0,
+    multi_scale: float = 0.0,
     label_smoothing: float = 0.1,
     loss: Literal["cross_entropy", "focal", "logit_adjustment", "dice", "lovasz"] = "cross_entropy",
     gamma: float = 2.0,
@@ -83,6 +84,9 @@ def fit(
         warmup: share of a phase's steps in which the rate rises.
         unmixed_epochs: last epochs in which the ops across pictures (mosaic, mixup, cutmix, copy_paste) rest, so that a
             detector ends on pictures as they are.
+        multi_scale: by how much of its sides the pictures of an epoch may be larger or smaller than the model's, in
+            steps of 32 pixels; 0.25 of 320 is 256 to 384. Each epoch has one size; in the unmixed ones it is the
+            model's own.
         label_smoothing: share of each label that is spread over all classes, in [0, 1).
         loss: cross_entropy; focal for many easy pictures (places, pixels) and few hard ones; in classification also
             logit_adjustment for rare classes that matter as much as frequent ones (it aims at balanced accuracy); in
@@ -134,14 +138,12 @@ def fit(
     )
     feed = Feed(model, source, module, options=pipeline or {}, seed=seed)
     facts = {
-        "model": model,
         "multi_label": source.multi_label,
         "gamma": gamma,
         "class_weights": imbalance.class_weights(class_weights, feed.split, classes),
         "priors": imbalance.priors(feed.split, classes) if loss == "logit_adjustment" else None,
         "tau": tau,
     }
-    criterion = module.losses(loss, **tasks.accepted(module.losses, **facts))
     with runtime.scope_of(model), phases.momentum(model, batchnorm_momentum):
         net = trainer.in_precision(model, precision)
         Loop(
@@ -150,7 +152,7 @@ def fit(
             classes=classes,
             feed=feed,
             policy=augmentation.build(augment, classes=classes),
-            loss=criterion,
+            losses=lambda net: module.losses(loss, **tasks.accepted(module.losses, model=net, **facts)),
             metrics=partial(tasks.metrics, task, source),
             recipe=recipe,
             state=state,

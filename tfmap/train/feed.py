@@ -34,15 +34,16 @@ class Feed:
             signatures.key(f"pipeline.{name}", "training").check(value, "training")
         self.split = source.split("train")
         self.validation = source.splits.get("val")
-        height, width, channels = model.input_shape[1:]
-        self._options = {"size": (height, width), "channels": channels, "prepare": task.prepare, **options}
+        *size, channels = model.input_shape[1:]
+        self.size = tuple(size)
+        self._options = {"size": self.size, "channels": channels, "prepare": task.prepare, **options}
         self._seed = seed
         self.batch_size = min(int(options.get("batch_size", 32)), len(self.split))
         self.steps = pipeline.steps_per_epoch(self.split, self.batch_size)
 
-    def train(self, epoch: int, step: int, epochs: int) -> tf.data.Dataset:
-        """`epochs` epochs of training batches, from batch `step` of `epoch` on."""
-        options = {**self._options, "batch_size": self.batch_size}
+    def train(self, epoch: int, step: int, epochs: int, size: tuple[int, int] | None = None) -> tf.data.Dataset:
+        """`epochs` epochs of training batches, from batch `step` of `epoch` on, of the model's size or another."""
+        options = {**self._options, "batch_size": self.batch_size, "size": size or self.size}
         return pipeline.batches(
             self.split, training=True, seed=self._seed, epoch=epoch, step=step, epochs=epochs, **options
         )

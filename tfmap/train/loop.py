@@ -15,11 +15,13 @@ import tensorflow as tf
 from tfmap import pipeline, tasks
 from tfmap.augment.policy import Policy
 from tfmap.runs import Run
-from tfmap.train import norms, optimizers, phases, trainer
+from tfmap.train import norms, optimizers, phases, scales, trainer
 from tfmap.train.callbacks import Best, History, Progress, StopIfNotFinite
 from tfmap.train.checkpoint import Checkpoint, State
 from tfmap.train.ema import MovingAverage
 from tfmap.train.feed import Feed
+
+Stretch = tuple[int, int, int]  # first epoch, first step, epochs
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Loop:
         classes: K.
         feed: batches.
         policy: augmentation.
-        loss: (targets, outputs) -> loss per example.
+        losses: makes the loss of a model, (targets, outputs) -> loss per example.
         metrics: makes the metrics that are shown, anew for each phase.
         recipe: the settings of `fit`.
         state: where it stands.
@@ -46,7 +48,7 @@ class Loop:
     classes: int
     feed: Feed
     policy: Policy
-    loss: Callable[[Any, Any], Any]
+    losses: Callable[[keras.Model], scales.Loss]
     metrics: Callable[[], list[keras.metrics.Metric]]
     recipe: Mapping[str, Any]
     state: State
@@ -73,9 +75,11 @@ class Loop:
         average = self._average(restored)
         watchers = self._watchers(phase, total, wrapped, best, average)
         try:
-            for first, step, epochs in self._stretches(phase, total - self.recipe["unmixed_epochs"]):
-                wrapped.augment_by(self._policy_of(first, total))
-                self._fit(wrapped, first, step, epochs, watchers)
+            for stretch in self._stretches(phase, total - self.recipe["unmixed_epochs"]):
+                mixed = stretch[0] < total - self.recipe["unmixed_epochs"]
+                size = self._size_of(stretch[0]) if mixed else self.feed.size
+                wrapped.turn_to(self.policy if mixed else self._unmixed, size)
+                self._fit(wrapped, stretch, size, watchers)
                 if wrapped.stop_training:
                     break
         finally:
@@ -85,11 +89,12 @@ class Loop:
         return best
 
     def _fit(
-        self, wrapped: trainer.Trainer, first: int, step: int, epochs: int, watchers: list[keras.callbacks.Callback]
+        self, wrapped: trainer.Trainer, stretch: Stretch, size: scales.Size, watchers: list[keras.callbacks.Callback]
     ) -> None:
+        first, step, epochs = stretch
         with pipeline.clear_errors():
             wrapped.fit(
-                self.feed.train(first, step, epochs),
+                self.feed.train(*stretch, size),
                 initial_epoch=first,
                 epochs=first + epochs,
                 steps_per_epoch=self.feed.steps - step,
@@ -99,20 +104,26 @@ class Loop:
                 verbose=0,
             )
 
-    def _stretches(self, phase: phases.Phase, unmixed: int) -> list[tuple[int, int, int]]:
-        """(first epoch, first step, epochs) of each call of Keras' fit.
+    def _stretches(self, phase: phases.Phase, unmixed: int) -> list[Stretch]:
+        """What each call of Keras' fit does.
 
-        A cut epoch is finished in a call of its own, and another begins with the first unmixed epoch.
+        A cut epoch is finished in a call of its own, one whose pictures have a size of their own has one, and another
+        begins with the first unmixed epoch.
         """
         first, step = max(phase.first, self.state.epoch), self.state.step
         cut = [(first, step, 1)] if step else []
         first += len(cut)
         turn = min(max(first, unmixed), phase.end)
-        return [*cut, *((start, 0, end - start) for start, end in ((first, turn), (turn, phase.end)) if end > start)]
+        mixed = [(epoch, 0, 1) for epoch in range(first, turn)] if len(self._sizes) > 1 else [(first, 0, turn - first)]
+        return [*cut, *(stretch for stretch in (*mixed, (turn, 0, phase.end - turn)) if stretch[2])]
 
-    def _policy_of(self, epoch: int, total: int) -> Policy:
-        """The augmentation of an epoch, counted over the whole run."""
-        return self.policy if epoch < total - self.recipe["unmixed_epochs"] else self._unmixed
+    @cached_property
+    def _sizes(self) -> list[scales.Size]:
+        return scales.sizes(self.feed.size, self.recipe["multi_scale"])
+
+    def _size_of(self, epoch: int) -> scales.Size:
+        """Of the pictures of an epoch, counted over the whole run."""
+        return scales.of_epoch(self._sizes, self.seed, epoch)
 
     @cached_property
     def _unmixed(self) -> Policy:
@@ -137,9 +148,10 @@ class Loop:
             policy=self.policy,
             targets=partial(self.task.targets, **tasks.accepted(self.task.targets, **smoothed)),
             truths=partial(self.task.targets, classes=self.classes),
-            loss=self.loss,
+            loss=self.losses(self.net),
             shown=self.metrics(),
             seed=self.seed + number,
+            twins={size: scales.Twin(self.net, size, self.losses) for size in self._sizes if size != self.feed.size},
         )
         wrapped.compile(optimizer=optimizer)
         return wrapped

@@ -23,6 +23,7 @@ _RULES = {
     "weight_decay": ("at least 0", lambda v: v >= 0),
     "warmup": ("in [0, 1)", lambda v: 0 <= v < 1),
     "unmixed_epochs": ("at least 0", lambda v: v >= 0),
+    "multi_scale": ("in [0, 0.5]", lambda v: 0 <= v <= 0.5),
     "label_smoothing": ("in [0, 1)", lambda v: 0 <= v < 1),
     "gamma": ("at least 0", lambda v: v >= 0),
     "tau": ("at least 0", lambda v: v >= 0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfmap.tasks import taught
+from tfmap.train.scales import Size, Twin
 
 # These layers of a task's model stay float32 under mixed precision: a softmax over float16 overflows, and a box at
 # pixel 300 would be a quarter of one off.
@@ -34,6 +35,7 @@ class Trainer(keras.Model):
         loss: (targets, outputs) -> loss of each example, float32 (B,); may read more of the model, see `tasks.taught`.
         shown: metrics of (targets, outputs), their variables made.
         seed: base of the augmentation's draws; the optimizer's step and the replica are folded in.
+        twins: (height, width) of pictures of other sizes than the model's -> the network for them.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Trainer(keras.Model):
         loss: Callable[[Any, Any], Any],
         shown: Sequence[keras.metrics.Metric],
         seed: int,
+        twins: Mapping[Size, Twin] | None = None,
     ) -> None:
         super().__init__(name="trainer", dtype=net.dtype_policy)
         self.net = net
@@ -56,16 +59,19 @@ class Trainer(keras.Model):
         self.criterion = loss
         self.shown = list(shown)
         self.seed = seed
+        self.twins = dict(twins or {})
+        self._traced: dict[tuple[int, Size], Any] = {}
 
     def call(self, image: Any, training: bool = False) -> Any:
         """The model's outputs, and what else the loss reads. Args: image float32 (B, H, W, C), values 0..255."""
-        return self.said(image, training=training)
+        return self.twins.get(_size(image), self.said)(image, training=training)
 
-    def augment_by(self, policy: Callable[[dict, Any], dict]) -> None:
-        """From the next batch on; the step is traced again where that is another policy than before."""
-        if policy is not self.policy:
-            self.policy = policy
-            self.make_train_function(force=True)
+    def turn_to(self, policy: Callable[[dict, Any], dict], size: Size) -> None:
+        """From the next batch on; the step is traced once for each policy and size, with shapes that are known."""
+        self.policy, key = policy, (id(policy), size)
+        self.train_function = self._traced.get(key)
+        self.make_train_function()
+        self._traced[key] = self.train_function
 
     def train_step(self, batch: dict) -> dict[str, Any]:
         """Keras' own step on the augmented batch."""
@@ -80,7 +86,8 @@ class Trainer(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """Mean over the examples that count (weight above 0)."""
-        losses = self.criterion(y, y_pred)
+        twin = self.twins.get(_size(x))
+        losses = (twin.loss if twin else self.criterion)(y, y_pred)
         return _Mean(name="loss", reduction="mean_with_sample_weight")(losses, losses, sample_weight)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
@@ -108,6 +115,11 @@ class _Mean(keras.losses.Loss):
 
 def _image(batch: dict) -> Any:
     return ops.cast(batch["image"], "float32")
+
+
+def _size(image: Any) -> Size:
+    height, width = image.shape[1:3]
+    return height, width
 
 
 def in_precision(model: keras.Model, precision: str) -> keras.Model:

@@ -88,7 +88,7 @@ def verify(
         InputError: no TFLite file, other outputs than classes, no examples, a negative budget, clients without
             mediapipe, or browser without one.
     """
-    from tfmap import evaluate, export, flatbuffer
+    from tfmap import evaluate, export, flatbuffer, tasks
     from tfmap.verify import answers, inside, integers, labels
 
     _check(split, budget, seconds, against)
@@ -100,7 +100,7 @@ def verify(
     spoilt, ours = answers.broken(ours), answers.mended(ours)
     scored = {
         "examples": len(split),
-        **answers.scored(theirs, ours, evaluate.truths(split, task), classes=classes, task=task, budget=budget),
+        **answers.scored(theirs, ours, tasks.truths(split, task), classes=classes, task=task, budget=budget),
         **answers.differences(theirs, ours, split, classes=classes, task=task),
     }
     pictures, further = _probes(lite, split, task), partial(_probes, lite, split, task, FURTHER)

@@ -20,7 +20,7 @@ def scored(theirs: Any, ours: Any, truths: Any, *, classes: Sequence[str], task:
     Args:
         theirs: answers of the model, as `evaluate.predict` gives them.
         ours: answers of the file.
-        truths: as `evaluate.truths` gives them.
+        truths: as `tasks.truths` gives them.
         classes: K names.
         task: whose metric.
         budget: points that the file may be worse.

@@ -15,7 +15,7 @@ from tfmap.graph import Tensor
 DTYPES = {"uint8": (0, 255), "int8": (-128, 127), "float32": None}  # those that the snippets know, and their limits
 LITERTJS = "2.5.3"
 SNIPPETS = {"label": "classify.py", "boxes": "detect.py", "mask": "segment.py"}
-SHOWN = 0.3  # least score of a box that the snippets show, unless they are told otherwise
+SHOWN = 0.3  # least score of a box that the snippets show, where the file does not say
 
 
 def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
         "outputs": names,
         "golden_names": ["outputs"] if len(names) == 1 else [f"outputs_{name}" for name in names],
         "most": graph.outputs[0].shape[1] if target == "boxes" else 0,
-        "threshold": SHOWN,
+        "threshold": about.about.get("threshold", SHOWN),
         "label_files": _label_files(about),
         "bytes": len(model),
         "gzip_bytes": len(gzip.compress(model, mtime=0)),
