@@ -110,6 +110,9 @@ def test_it_is_pruned_and_learns(case):
         name: tuple(one.shape) for name, one in _named(net.output)
     }
     assert max(sparsities(small).values()) == pytest.approx(0.5, abs=0.05)
+    said = [zeros for name, zeros in sparsities(small).items() if name.startswith(("codes_", "logits_", "scores_"))]
+    assert said
+    assert max(said) < 0.1  # what is said last is left whole
     first, last = (row[2]["loss"] for row in (told[0], told[-1]))
     assert last < first
     assert np.isfinite(losses(small, source, task)[0]).all()

@@ -18,7 +18,7 @@ import numpy as np
 import tf_keras
 from keras import ops
 
-from tfmap.compress import patterns, rounding
+from tfmap.compress import ends, patterns, rounding
 from tfmap.compress.finetune import Feed, FineTuning
 from tfmap.compress.ties import largest_of, scale_axes
 from tfmap.errors import InputError
@@ -49,7 +49,7 @@ def cluster(
         feed: batches.
         clusters: different integers that an int8 file will have in its kernels, 4 to 128.
         keep: patterns of layer names that are left as they are; none given keeps the first convolution and the last
-            dense layer.
+            kernel of each output.
         how: the fine-tuning.
 
     Returns:
@@ -69,8 +69,8 @@ def cluster(
         names = chosen(legacy, keep)
         if not names:
             raise InputError(
-                f"compress: cluster finds no kernel to share values in {model.name!r}: the first convolution and the "
-                "last dense layer are kept unless told otherwise. Set keep=[], or leave cluster out."
+                f"compress: cluster finds no kernel to share values in {model.name!r}: {ends.KEPT}. Set keep=[], or "
+                "leave cluster out."
             )
         kernels = [legacy.get_layer(name).kernel.numpy() for name in names]
         return dict.fromkeys(names, partial(shared, values=magnitudes(kernels, clusters, seed=how.seed)))
@@ -87,9 +87,8 @@ def chosen(legacy: tf_keras.Model, keep: tuple[str, ...] | None) -> list[str]:
     """
     names = [layer.name for layer in legacy.layers if type(layer) in CLUSTERABLE]
     if keep is None:
-        convolutions = [name for name in names if type(legacy.get_layer(name)) is L.Conv2D]
-        denses = [name for name in names if type(legacy.get_layer(name)) is L.Dense]
-        keep = (*convolutions[:1], *denses[-1:])
+        kept = ends.of(legacy)
+        return [name for name in names if name not in kept]
     for pattern in keep:
         patterns.check(pattern, names, "that can be clustered")
     return [name for name in names if not patterns.among(name, keep)]

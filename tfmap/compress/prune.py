@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tf_keras
 
-from tfmap.compress import blocks, bridge, patterns
+from tfmap.compress import blocks, bridge, ends, patterns
 from tfmap.compress.finetune import Feed, FineTuning, fine_tune
 from tfmap.compress.hosted import SCOPE
 from tfmap.compress.legacy import tfmot
@@ -52,7 +52,8 @@ def prune(
             weights together have the share; no kernel loses more than 95% (or the share, if that is more).
         block: (height, width) of the blocks that become zero together, in a kernel seen as a matrix with a row for each
             input (and place in the window) and a column for each output channel; the blocks with the smallest mean go.
-        keep: patterns of layer names that stay dense; none given keeps the first convolution and the last dense layer.
+        keep: patterns of layer names that stay dense; none given keeps the first convolution and the last
+            kernel of each output.
         how: the fine-tuning.
 
     Returns:
@@ -70,8 +71,7 @@ def prune(
     shares = plan(legacy, sparsity, keep, scope=scope, block=block)
     if not shares and any(sparsity.values() if isinstance(sparsity, Mapping) else [sparsity]):
         raise InputError(
-            f"compress: prune finds no kernel to prune in {model.name!r}: the first convolution and the last dense "
-            "layer are kept unless told otherwise. Set keep=[], or leave prune out."
+            f"compress: prune finds no kernel to prune in {model.name!r}: {ends.KEPT}. Set keep=[], or leave prune out."
         )
     wrapped = _wrap(legacy, shares, lambda share: _schedule(schedule, share, feed.steps * how.epochs), tuple(block))
     # Sparse enough after the ramp; epochs are whole, so the first one counted is the next.
@@ -106,7 +106,7 @@ def plan(
     _check(by_pattern, scope, block)
     for pattern in (*by_pattern, *(keep or ())):
         patterns.check(pattern, names, "that can be pruned")
-    dense = _first_and_last(legacy) if keep is None else {name for name in names if patterns.among(name, keep)}
+    dense = ends.of(legacy) if keep is None else {name for name in names if patterns.among(name, keep)}
     shares = {name: _last_match(name, by_pattern) for name in names if name not in dense}
     shares = {name: share for name, share in shares.items() if share}
     return _global(legacy, shares, block) if scope == "global" and shares else shares
@@ -127,13 +127,6 @@ def _check(by_pattern: Mapping[str, Share], scope: str, block: tuple[int, int]) 
         raise InputError('compress: sparsity "2:4" says itself which weights go. Leave scope and block away.')
     if scope == "global" and len({share for share in shares if share}) > 1:
         raise InputError(f"compress: scope global takes one share for all layers, received {dict(by_pattern)!r}.")
-
-
-def _first_and_last(legacy: tf_keras.Model) -> set[str]:
-    """The first convolution and the last dense layer: few weights, and all others depend on them."""
-    convolutions = [layer.name for layer in legacy.layers if type(layer) is L.Conv2D]
-    denses = [layer.name for layer in legacy.layers if type(layer) is L.Dense]
-    return {*convolutions[:1], *denses[-1:]}
 
 
 def _last_match(name: str, by_pattern: Mapping[str, Share]) -> Share:
