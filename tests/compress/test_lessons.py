@@ -242,10 +242,3 @@ def test_what_boxes_and_masks_do_not_learn_is_told(sources):
     options = {"task": "segmentation", "pipeline": {"batch_size": 4}, "verbose": False, "epochs": 1}
     with pytest.raises(InputError, match=r"distill takes temperature and features for classifiers.*temperature=2.0"):
         compress(net, sources["segmentation"], recipe="distill(2.0)", **options)
-
-
-def test_a_detector_of_two_stages_is_told(sources):
-    build = tasks.get("detection").build
-    net = build("faster_rcnn", "mobilenet_v1_025", classes=3, input_shape=(64, 96, 3), weights=None, width=8)
-    with pytest.raises(InputError, match=r"compress: .* has no layer of the class Boxes.*model.arch=tfmap_det, yolo"):
-        compress(net, sources["detection"], task="detection", recipe="prune(0.5)")

@@ -63,8 +63,8 @@ def compress(
         for `export.tflite`, `model` the Keras 3 model with the same weights.
 
     Raises:
-        InputError: a detector of two stages, a recipe that cannot be read, a setting out of range, a model with a layer
-            that cannot be carried to Keras 2, or a loss that is no number any more.
+        InputError: a recipe that cannot be read or that a detector of two stages cannot follow, a setting out of range,
+            a model with a layer that cannot be carried to Keras 2, or a loss that is no number any more.
     """
     import keras
 
@@ -80,11 +80,12 @@ def compress(
     settings.check_fits(model, source, task)
     module, classes = tasks.get(task), len(source.classes)
     lesson = lessons.of(module, model, classes)
+    lessons.check(lesson, steps)
     start = lesson.network if lesson else model
     how = FineTuning(
         epochs=epochs,
         learning_rate=learning_rate,
-        teacher=start,
+        teacher=None if lesson and lesson.imitation is None else start,
         teacher_weight=teacher_weight,
         batchnorm=batchnorm,
         policy=augmentation.build(augment, classes=classes) if augment else None,

@@ -11,13 +11,16 @@ import numpy as np
 
 from tfmap import tasks
 from tfmap.compress.finetune import Feed
+from tfmap.instances import Truths
 from tfmap.source import Boxes
+
+_KEYS = {"boxes": ("boxes", "classes"), "instances": ("boxes", "classes", "instances")}
 
 
 def scores(model: keras.Model, feed: Feed, task: ModuleType, classes: Sequence[str]) -> dict[str, float]:
     """The numbers that models are compared by, such as "accuracy" and "mAP"; none without validation.
 
-    Boxes and masks are judged as the model sees them, in pixels of its input.
+    Boxes, objects and masks are judged as the model sees them, in pixels of its input.
 
     Args:
         model: images (B, H, W, C), values 0..255 -> what the task's OUTPUTS says.
@@ -30,7 +33,7 @@ def scores(model: keras.Model, feed: Feed, task: ModuleType, classes: Sequence[s
     if not pairs:
         return {}
     answers, truths = (_joined(part) for part in zip(*pairs, strict=True))
-    found = task.score(answers, _table(truths) if target == "boxes" else truths, classes=classes)
+    found = task.score(answers, _truths(truths, target), classes=classes)
     return {name: float(found[name]) for name in tasks.HEADLINES if found.get(name) is not None}
 
 
@@ -40,9 +43,9 @@ def _answers(model: keras.Model, feed: Feed, task: ModuleType, target: str) -> I
         real = batch["weight"].numpy() > 0
         outputs = model.predict_on_batch(batch["image"])
         kept = keras.tree.map_structure(lambda one, real=real: np.asarray(one, np.float32)[real], outputs)
-        keys = ("boxes", "classes") if target == "boxes" else (target,)
-        truths = [batch[key].numpy()[real] for key in keys]
-        yield task.decode(kept), list(zip(*truths, strict=True)) if target == "boxes" else truths[0]
+        truths = [batch[key].numpy()[real] for key in _KEYS.get(target, (target,))]
+        answers = task.decode(kept, **tasks.accepted(task.decode, size=model.input_shape[1:3]))
+        yield answers, list(zip(*truths, strict=True)) if len(truths) > 1 else truths[0]
 
 
 def _joined(parts: Sequence[Any]) -> Any:
@@ -50,6 +53,14 @@ def _joined(parts: Sequence[Any]) -> Any:
     if all(isinstance(part, np.ndarray) and part.ndim < 3 for part in parts):
         return np.concatenate(parts)
     return [one for part in parts for one in part]
+
+
+def _truths(rows: Sequence[Any], target: str) -> Any:
+    """What is true of all pictures, as the task's `score` takes it."""
+    if target not in _KEYS:
+        return rows
+    table = _table([row[:2] for row in rows])
+    return table if target == "boxes" else Truths(table, [row[2] for row in rows])
 
 
 def _table(truths: Sequence[tuple[np.ndarray, np.ndarray]]) -> Boxes:

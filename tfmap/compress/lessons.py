@@ -5,7 +5,7 @@ Classifiers need none of this: their labels and their teacher's opinions are mix
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -16,9 +16,17 @@ import tf_keras
 
 from tfmap import tasks
 from tfmap.compress import bridge
+from tfmap.compress.recipe import Step
 from tfmap.errors import InputError
 from tfmap.tasks import taught
-from tfmap.tasks.detectors import heads, tail
+from tfmap.tasks.detectors import heads, regions, tail
+
+_INTEGERS = "which has no integer kernels"
+_ONCE = {
+    "qat": _INTEGERS,
+    "low_bits": _INTEGERS,
+    "distill": "which a teacher, who looks at others, says nothing of",
+}
 
 
 @dataclass(frozen=True)
@@ -26,18 +34,22 @@ class Lesson:
     """What is learnt.
 
     Attributes:
-        network: the model as it is compressed: without a last layer that a phone computes in float.
+        network: the model as it is compressed: without a last layer that a phone computes in float, and with what the
+            loss reads besides.
         targets: batch -> what is there.
         loss: (targets, the network's outputs) -> float32 (B,).
-        imitation: (a teacher's outputs, the network's) -> float32 (B,).
+        imitation: (a teacher's outputs, the network's) -> float32 (B,); None where there is no teacher: a second look
+            at boxes of one's own cannot be compared with a look at others.
         layer: the last layer that was left out, if one was.
+        outputs: names of the model's own, where the network has more.
     """
 
     network: keras.Model
     targets: Callable[[Mapping[str, Any]], Any]
     loss: Callable[[Any, Any], Any]
-    imitation: Callable[[Any, Any], Any]
+    imitation: Callable[[Any, Any], Any] | None
     layer: heads.Boxes | None = None
+    outputs: tuple[str, ...] = ()
 
     @property
     def exact(self) -> str:
@@ -46,7 +58,11 @@ class Lesson:
 
     def finished(self, network: keras.Model) -> keras.Model:
         """A network like this one -> the model again."""
-        return tail.mended(network, self.layer) if self.layer else network
+        if self.layer:
+            return tail.mended(network, self.layer)
+        if not self.outputs:
+            return network
+        return keras.Model(network.input, {name: network.output[name] for name in self.outputs}, name=network.name)
 
     def example(self, batch: Mapping[str, Any]) -> tuple[Any, Any, Any]:
         """(image float32 (B, H, W, C), targets, weight float32 (B,)) of a batch."""
@@ -55,7 +71,9 @@ class Lesson:
     def cost(self, targets: Any, outputs: Any, opinion: Any = (), share: float = 0.0) -> Any:
         """Float32 (B,): the loss, a share of it replaced by the distance from an opinion, if there is one."""
         loss = self.loss(targets, outputs)
-        return loss + share * (self.imitation(opinion, outputs) - loss) if share and tf.nest.flatten(opinion) else loss
+        if not (share and self.imitation and tf.nest.flatten(opinion)):
+            return loss
+        return loss + share * (self.imitation(opinion, outputs) - loss)
 
 
 def of(task: ModuleType, model: keras.Model, classes: int) -> Lesson | None:
@@ -65,18 +83,10 @@ def of(task: ModuleType, model: keras.Model, classes: int) -> Lesson | None:
         task: its module.
         model: what its `build` returned.
         classes: K.
-
-    Raises:
-        InputError: a detector that no file can be made of.
     """
-    wanted, layer = tasks.target(task), tail.boxes_of(model)
-    if wanted == "label":
+    if tasks.target(task) == "label":
         return None
-    if wanted in ("boxes", "instances") and layer is None:
-        raise InputError(
-            f"compress: {model.name} has no layer of the class Boxes, behind which compression ends. Detectors of one "
-            "stage have it: model.arch=tfmap_det, yolo, retinanet or ssd."
-        )
+    layer, twice = tail.boxes_of(model), looks_twice(model)
     criterion = task.losses(**tasks.accepted(task.losses, model=model))
     network = tail.cut(model, also=getattr(criterion, "reads", ())) if layer else taught.said(model, criterion)
     _register(network)
@@ -91,9 +101,34 @@ def of(task: ModuleType, model: keras.Model, classes: int) -> Lesson | None:
         network,
         targets,
         lambda truths, outputs: criterion(truths, seen(outputs)),
-        lambda theirs, ours: task.imitation(seen(theirs), seen(ours)),
+        None if twice else lambda theirs, ours: task.imitation(seen(theirs), seen(ours)),
         layer,
+        tuple(model.output) if twice else (),
     )
+
+
+def looks_twice(model: keras.Model) -> bool:
+    """Whether a detector looks a second time at boxes that it has worked out."""
+    return any(isinstance(layer, regions.Proposals) for layer in model.layers)
+
+
+def check(lesson: Lesson | None, steps: Sequence[Step]) -> None:
+    """Refuse what a detector of two stages cannot do.
+
+    Args:
+        lesson: of the model.
+        steps: of a recipe.
+
+    Raises:
+        InputError: a step that rounds for files of integers, or that learns from a teacher alone.
+    """
+    for step in steps:
+        if lesson and lesson.imitation is None and step.name in _ONCE:
+            raise InputError(
+                f"compress: {lesson.network.name} looks a second time at boxes that it has worked out, "
+                f"{_ONCE[step.name]}; received the step {step.name}. Use prune, cluster, low_rank or channels, and "
+                "export.format=dynamic."
+            )
 
 
 def _register(model: keras.Model) -> None:

@@ -25,7 +25,7 @@ def shrink(
     config: dict | None = None,
     budget: float = 1.0,
     optimise: Literal["size", "latency", "budget"] = "size",
-    target: Literal["int8", "int4"] = "int8",
+    target: Literal["int8", "int4", "dynamic"] = "int8",
     rungs: list[str] | None = None,
 ) -> dict[str, Any]:
     """Try ways to an integer file from cheap to dear, and publish the best that keeps the budget.
@@ -40,10 +40,11 @@ def shrink(
             validation split.
         optimise: what is best within the budget: size (bytes after gzip, which is what a store ships), latency (at one
             thread), or budget, which stops at the first way that keeps it.
-        target: int8, which everything runs, or int4, whose kernels take half the bytes and longer to compute with.
+        target: int8, which everything runs; int4, whose kernels take half the bytes and longer to compute with; or
+            dynamic, kernels in int8 beside float arithmetic, for detectors of two stages.
         rungs: names of the ways to try, in this order; default all: int8, float4, qat, prune50, prune50_qat,
             prune50_cluster16_qat, channels50, channels50_distill; to int4: int4, low_bits, prune50_low_bits,
-            channels50_low_bits.
+            channels50_low_bits; to dynamic: dynamic, prune50, prune50_cluster16, channels50.
 
     Returns:
         dict: "points" (a dict per way: name, commands, settings, drop_points, metric, bytes, gzip_bytes, latency_ratio,

@@ -44,7 +44,7 @@ RUNGS = (
 )
 
 
-_INT4 = {"format": "int4"}
+_INT4, _DYNAMIC = {"format": "int4"}, {"format": "dynamic"}
 LADDERS = {
     "int8": RUNGS,
     "int4": (
@@ -52,6 +52,12 @@ LADDERS = {
         Rung("low_bits", "low_bits", _INT4, helps=("accuracy",)),
         Rung("prune50_low_bits", "prune(0.5)|low_bits", _INT4, helps=("size",)),
         Rung("channels50_low_bits", "channels(0.5)|low_bits", _INT4, helps=("size", "latency")),
+    ),
+    "dynamic": (
+        Rung("dynamic", export=_DYNAMIC, helps=("accuracy", "size", "latency")),
+        Rung("prune50", "prune(0.5)", _DYNAMIC, helps=("size",)),
+        Rung("prune50_cluster16", "prune(0.5)|cluster(16)", _DYNAMIC, helps=("size",)),
+        Rung("channels50", "channels(0.5)", _DYNAMIC, helps=("size", "latency")),
     ),
 }
 

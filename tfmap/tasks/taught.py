@@ -37,4 +37,5 @@ def said(model: keras.Model, loss: Callable[[Any, Any], Any]) -> keras.Model:
     layers = getattr(loss, "reads", ())
     if not layers:
         return model
-    return keras.Model(model.input, {**model.output, **{name: model.get_layer(name).output for name in layers}})
+    outputs = {**model.output, **{name: model.get_layer(name).output for name in layers}}
+    return keras.Model(model.input, outputs, name=model.name)
