@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -157,3 +159,31 @@ def test_a_detector_learns_at_several_sizes(tmp_path):
     assert len(losses) == 6
     assert losses[-1] < losses[0]
     assert {scales.of_epoch(scales.sizes((64, 96), 0.5), 0, epoch) for epoch in range(4)} > {(64, 96)}
+
+
+MIRRORED = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import numpy as np
+import tfmap
+from tfmap import runtime
+source = tfmap.load("sample:cells", seed=0)
+small = {name: split.take(np.arange(8)) for name, split in source.splits.items()}
+source = type(source)(source.id, source.classes, small, target=source.target)
+with runtime.strategy(["CPU:0", "CPU:1"]).scope():
+    model = tfmap.build_detector(backbone="mobilenet_v1_025", classes=3, input_shape=(64, 64, 3), weights=None, width=8)
+norm = next(one for one in model.layers[::-1] if type(one).__name__ == "BatchNormalization")
+before = norm.moving_variance.numpy().copy()
+tfmap.fit(model, source, task="detection", epochs=3, multi_scale=0.5, verbose=False, pipeline={"batch_size": 4},
+          learning_rate=0.001)
+assert all(np.isfinite(value).all() for value in model.get_weights())
+assert (norm.moving_variance.numpy() != before).any()
+"""
+
+
+@pytest.mark.slow
+def test_several_sizes_on_two_devices():
+    """Mirrored over two logical CPU devices: a process of its own, devices are fixed once TF runs."""
+    done = subprocess.run([sys.executable, "-c", MIRRORED], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
