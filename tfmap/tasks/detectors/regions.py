@@ -169,8 +169,8 @@ def uncovered(boxes: Tensor, threshold: float, *, rounds: int = 8) -> Tensor:
 
     Source: Zheng et al., Enhancing Geometric Factors in Model Learning and Inference, 2020, section 3.3, Cluster-NMS.
     """
-    better = np.triu(np.ones((boxes.shape[1], boxes.shape[1]), np.float32), k=1)
-    covers = better * ops.cast(geometry.iou(boxes, boxes) > threshold, "float32")
+    better = np.triu(np.ones((boxes.shape[1], boxes.shape[1]), bool), k=1)  # a byte each in a file
+    covers = ops.cast(ops.logical_and(better, geometry.iou(boxes, boxes) > threshold), "float32")
     stays = ops.ones_like(covers[:, 0])
     for _ in range(rounds):
         stays = 1.0 - ops.max(covers * stays[..., None], axis=1)
