@@ -12,10 +12,11 @@ from flatbuffers import flexbuffers
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 
-_TYPES = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
+_TYPES = {name: getattr(schema.TensorType, name.upper()) for name in ("float32", "int32", "int8", "uint8")}
 # op -> its table of options; one that is not here has none, or may do without
 _OPTIONS = {
     "ADD": "AddOptions",
+    "ARG_MAX": "ArgMaxOptions",
     "CAST": "CastOptions",
     "CONCATENATION": "ConcatenationOptions",
     "GATHER": "GatherOptions",
@@ -37,6 +38,13 @@ class Appended:
     def __init__(self, model: bytes) -> None:
         self._parsed, self._size = flatbuffer.parse(model), len(model)
         self._graph, self._signature = self._parsed.subgraphs[0], self._parsed.signatureDefs[0]
+
+    def only(self) -> tuple[int, tuple[int, ...]]:
+        """The file's one output, whatever its dtype: its tensor, and its shape, -1 where that is open."""
+        (one,) = self._signature.outputs
+        tensor = self._graph.tensors[one.tensorIndex]
+        shape = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
+        return one.tensorIndex, tuple(map(int, shape))
 
     def output(self, name: str) -> int:
         """An output of the file.
@@ -77,7 +85,7 @@ class Appended:
         Args:
             name: as in the schema, such as "MAXIMUM".
             inputs: what it reads.
-            output: name, shape and dtype of what it gives.
+            output: name, shape (-1 where it is open) and dtype of what it gives.
             options: fields of its table of options, such as axis=2; dtypes by name.
         """
         code = schema.OperatorCodeT()
@@ -127,7 +135,9 @@ class Appended:
 
     def _tensor(self, name: str, shape: Sequence[int], dtype: str, *, buffer: int = 0) -> int:
         made = schema.TensorT()
-        made.name, made.shape, made.type, made.buffer = name, np.array(shape, np.int32), _TYPES[dtype], buffer
+        made.name, made.shape, made.type, made.buffer = name, np.abs(np.array(shape, np.int32)), _TYPES[dtype], buffer
+        if -1 in shape:
+            made.shapeSignature = np.array(shape, np.int32)
         self._graph.tensors.append(made)
         return len(self._graph.tensors) - 1
 

@@ -43,6 +43,7 @@ def tflite(
     bias_correction: bool = True,
     keep_float: int | list[str] = 0,
     suppression: bool = True,
+    class_map: bool = False,
     calibrate: bool = True,
     threshold_precision: float | None = None,
     name: str = "",
@@ -89,6 +90,8 @@ def tflite(
         keep_float: layers of an int8 file that stay in float: how many of those that rounding hurts most, or names.
         suppression: of a detector's file: its last op chooses the best 100 boxes and suppresses those that they cover,
             as task libraries want it; false: every place's boxes and scores, for apps that choose themselves.
+        class_map: of a segmenter's file: its last op chooses the likeliest class of each pixel, uint8 (B, H, W), of
+            equal scores the first; false: a score for every class, as task libraries want it.
         calibrate: fit a temperature and a threshold for each class on what the file says to the validation pictures,
             where there are any; of boxes one threshold, from which on they are shown. All go into the metadata, the
             scores stay as they are.
@@ -114,14 +117,15 @@ def tflite(
             translate or, in an integer format, leaves in float.
     """
     from tfmap import tasks
-    from tfmap.export import confidence, detectors, findings, metadata, metadata_fields, quantized
+    from tfmap.export import asked, class_maps, confidence, detectors, findings, metadata, metadata_fields, quantized
     from tfmap.export.order import Order
     from tfmap.tasks.detectors import tail
 
-    _check(which, also, threshold_precision, val)
+    asked.check_python(which, also)
+    asked.check_thresholds(threshold_precision, val)
+    asked.check_ends(task, suppression=suppression, class_map=class_map, output_type=output_type)
     translations = metadata.read_translations(label_files or {}, len(classes))
     order = Order(format, engine, input_type, output_type, batch_size, keep_float)
-    detectors.check(task, suppression=suppression)
     if isinstance(model, bytes):
         converted, found = quantized.finished(model, order, classes, task=task, suppression=suppression)
     else:
@@ -132,12 +136,13 @@ def tflite(
         order = detectors.ordered(order, model, layer, task)
         converted, found = _made(model if layer is None else tail.cut(model), split, order, pictures, ways)
         converted = converted if layer is None else detectors.finished(converted, layer, len(classes))
+    converted = class_maps.finished(converted) if class_map else converted
     if calibrate and val is not None and len(val):
         found |= confidence.found(converted, val, classes=classes, task=task, precision=threshold_precision)
     told = findings.told(order, found)
     raw = not suppression or tasks.target(tasks.get(task)) == "instances"
     several = any(part is not None and part.labels.ndim == 2 for part in (split, val))
-    told["about"] = findings.origin(task, digest, several=several, raw=raw) | told["about"]
+    told["about"] = findings.origin(task, digest, several=several, raw=raw, class_map=class_map) | told["about"]
     about = metadata.Metadata(
         labels=tuple(classes),
         name=name or getattr(model, "name", task),
@@ -152,24 +157,6 @@ def tflite(
     if watch is not None:
         watch({**order.described, **found})
     return metadata.attach(converted, about)
-
-
-def _check(which: str, also: Sequence[str], threshold_precision: float | None, val: Split | None) -> None:
-    if also:
-        raise InputError(
-            f"export.also={list(also)} writes into a run folder, for python -m tfmap.export RUN. "
-            "In Python call tfmap.export.formats.write."
-        )
-    if which != "auto":
-        raise InputError(
-            f"export.which={which!r} chooses a file of a run folder, for python -m tfmap.export RUN. "
-            "In Python pass that model itself."
-        )
-    if threshold_precision is not None and not (val is not None and len(val)):
-        raise InputError(
-            f"export.threshold_precision={threshold_precision:g} is for thresholds that are fitted on validation "
-            "pictures; there are none. Set datasets.val_fraction above 0."
-        )
 
 
 def _made(

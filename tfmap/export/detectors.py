@@ -24,12 +24,6 @@ Shape = tuple[int, ...]
 _GIVEN = ("given_boxes", "given_classes", "given_scores", "given_count")
 
 
-def check(task: str, *, suppression: bool) -> None:
-    """Raise InputError if there is nothing to suppress that could be left out."""
-    if not suppression and tasks.target(tasks.get(task)) not in LOCATED:
-        raise InputError(f"export.suppression=false is for task detection, received task={task}. Leave it out.")
-
-
 def chosen(model: keras.Model, task: str, *, suppression: bool) -> heads.Boxes | None:
     """The layer of a detector that the file's last op takes the place of; None where nothing is to be replaced.
 

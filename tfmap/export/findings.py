@@ -11,7 +11,7 @@ from tfmap.export.order import Order
 NOTED = 3  # warnings that the command prints
 
 
-def origin(task: str, digest: str, *, several: bool, raw: bool) -> dict[str, Any]:
+def origin(task: str, digest: str, *, several: bool, raw: bool, class_map: bool) -> dict[str, Any]:
     """Where a file comes from, and what it is, for its metadata.
 
     Args:
@@ -19,11 +19,13 @@ def origin(task: str, digest: str, *, several: bool, raw: bool) -> dict[str, Any
         digest: of the data set; none is left out.
         several: whether a picture may have several labels.
         raw: whether it is a detector's file without suppression.
+        class_map: whether it is a segmenter's file that gives classes.
     """
     about = {"task": task, "tfmap": tfmap.__version__}
     if digest:
         about["data"] = f"sha256:{digest}"
-    return about | ({"multi_label": True} if several else {}) | ({"suppression": False} if raw else {})
+    said = {"multi_label": (several, True), "suppression": (raw, False), "class_map": (class_map, True)}
+    return about | {name: value for name, (holds, value) in said.items() if holds}
 
 
 def told(order: Order, found: dict[str, Any]) -> dict[str, Any]:

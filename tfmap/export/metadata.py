@@ -19,7 +19,7 @@ from typing import Any
 
 from tfmap import flatbuffer
 from tfmap.errors import InputError
-from tfmap.export import metadata_fields, tables
+from tfmap.export import class_maps, metadata_fields, tables
 from tfmap.export.metadata_fields import LABELS
 
 BUFFER = "TFLITE_METADATA"
@@ -74,7 +74,7 @@ def attach(model: bytes, metadata: Metadata) -> bytes:
     """The model with its metadata inside and its files packed behind it; what it had of both is replaced.
 
     Args:
-        model: bytes of a .tflite file: one output whose last axis are K scores, or a detector's four.
+        model: bytes of a .tflite file: one output whose last axis are K scores, one of classes, or a detector's four.
         metadata: K labels, and the rest.
 
     Raises:
@@ -82,8 +82,9 @@ def attach(model: bytes, metadata: Metadata) -> bytes:
             line cannot hold, or a number out of range.
     """
     outputs = flatbuffer.read(model).outputs
-    # A file of several outputs, such as a detector's, does not tell how many classes it has.
-    check(metadata, outputs[0].shape[-1] if len(outputs) == 1 else len(metadata.labels))
+    # A file of several outputs, such as a detector's, does not tell how many classes it has, nor does one of classes.
+    tells = len(outputs) == 1 and not class_maps.is_one(outputs[0].shape)
+    check(metadata, outputs[0].shape[-1] if tells else len(metadata.labels))
     encoded = tables.encode(metadata_fields.fields(metadata))
     return _packed(flatbuffer.with_named_buffer(model, BUFFER, encoded), metadata_fields.files(metadata))
 

@@ -122,6 +122,8 @@ def _listed(metadata: Metadata) -> dict[str, Any]:
 
 def _masks(metadata: Metadata) -> dict[str, Any]:
     """What it says of a segmenter's output."""
+    if metadata.about.get("class_map"):
+        return {"output_tensor_metadata": [_classes(metadata)]}
     scores = {
         "name": "segmentation_masks",
         "description": "Score of each class at each pixel, 0 to 1.",
@@ -132,6 +134,15 @@ def _masks(metadata: Metadata) -> dict[str, Any]:
     options = tables.encode({"activation": "NONE", "min_parser_version": PARSER}, "SegmenterOptions", b"V001")
     custom = {"name": "SEGMENTER_METADATA", "data": list(options)}
     return {"output_tensor_metadata": [scores], "custom_metadata": [custom]}
+
+
+def _classes(metadata: Metadata) -> dict[str, Any]:
+    return {
+        "name": "class_map",
+        "description": "Number of the class of each pixel.",
+        "content": {"content_properties_type": "FeatureProperties", "content_properties": {}},
+        "associated_files": _label_files(metadata, "TENSOR_VALUE_LABELS"),
+    }
 
 
 # task -> what SubGraphMetadata says of the outputs, and how a description begins

@@ -151,32 +151,34 @@ def metrics(*, classes: int) -> list[keras.metrics.Metric]:
     return [MeanIoU(classes)]
 
 
-def decode(probabilities: np.ndarray, *, whole: np.ndarray | None = None) -> list[np.ndarray]:
+def decode(outputs: np.ndarray, *, whole: np.ndarray | None = None) -> list[np.ndarray]:
     """The likeliest class of every pixel.
 
     Args:
-        probabilities: float32 (N, H, W, K).
+        outputs: probabilities float32 (N, H, W, K); or of a file that chooses itself the classes, float32 (N, H, W).
         whole: int (N, 2), heights and widths of the pictures themselves, to whose size probabilities are brought before
-            one is chosen, bilinear; without them masks are as large as the input.
+            one is chosen, bilinear, and classes by the nearest pixel; without them masks are as large as the input.
 
     Returns:
         uint8 (h, w) per picture.
     """
-    sizes = [one.shape[:2] for one in probabilities] if whole is None else whole
-    return [_chosen(one, tuple(map(int, size))) for one, size in zip(probabilities, sizes, strict=True)]
+    sizes = [one.shape[:2] for one in outputs] if whole is None else whole
+    return [_chosen(one, tuple(map(int, size))) for one, size in zip(outputs, sizes, strict=True)]
 
 
-def _chosen(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if probabilities.shape[:2] != size:
-        probabilities = tf.image.resize(probabilities, size).numpy()
+def _chosen(said: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if said.ndim == 2:
+        nearest = tf.image.ResizeMethod.NEAREST_NEIGHBOR
+        return tf.image.resize(said[..., None], size, method=nearest).numpy()[..., 0].astype(np.uint8)
+    probabilities = said if said.shape[:2] == size else tf.image.resize(said, size).numpy()
     return np.argmax(probabilities, axis=-1).astype(np.uint8)
 
 
-def whole(probabilities: np.ndarray, places: np.ndarray, window: Size, picture: Size) -> np.ndarray:
+def whole(outputs: np.ndarray, places: np.ndarray, window: Size, picture: Size) -> np.ndarray:
     """The likeliest class of every pixel of a picture, from what a model says of its windows.
 
     Args:
-        probabilities: float32 (N, H, W, K), of N windows.
+        outputs: of N windows, as for `decode`; where they are classes, windows have votes.
         places: int (N, 2), where they stand.
         window: (height, width) of a window, the model's input.
         picture: (height, width) of the picture.
@@ -184,7 +186,9 @@ def whole(probabilities: np.ndarray, places: np.ndarray, window: Size, picture: 
     Returns:
         uint8 (height, width); see `tfmap.windows.blended`.
     """
-    return np.argmax(windows.blended(probabilities, places, picture), axis=-1).astype(np.uint8)
+    if outputs.ndim == 3:
+        outputs = np.eye(int(outputs.max()) + 1, dtype=np.float32)[outputs.astype(int)]
+    return np.argmax(windows.blended(outputs, places, picture), axis=-1).astype(np.uint8)
 
 
 def score(said: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, classes: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfmap.checked import checked
-from tfmap.errors import InputError, OverBudget
+from tfmap.errors import OverBudget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,12 +89,12 @@ def verify(
             mediapipe, or browser without one.
     """
     from tfmap import evaluate, export, flatbuffer, tasks
-    from tfmap.verify import answers, inside, integers, labels
+    from tfmap.verify import answers, asked, inside, integers, labels
 
-    _check(split, budget, seconds, against)
-    asked = _asked(clients, browser, task)  # before minutes of work
+    asked.check(split, budget, seconds, against)
     data, graph, lite = flatbuffer.load(file), *_opened(file)
-    _check_outputs(lite, model, classes, task)
+    programs = asked.programs(lite, task, clients=clients, browser=browser)  # before minutes of work
+    asked.check_file(lite, model, classes, task)
     ours = evaluate.predict(lite, split, task=task, progress=True)
     theirs = evaluate.predict(model, split, task=task, batch_size=batch_size, progress=True)
     spoilt, ours = answers.broken(ours), answers.mended(ours)
@@ -111,7 +111,7 @@ def verify(
         **_outside(data, graph, reference, pictures, seconds),
         **inside.compare(data, mirror, pictures, further, keep_float=keep_float or ()),
     }
-    parts |= {name: module and module.check(data, pictures, classes, task) for name, module in asked.items()}
+    parts |= {name: module and module.check(data, pictures, classes, task) for name, module in programs.items()}
     findings = [
         *answers.findings(theirs, ours),
         *integers.ordered(graph, format),
@@ -127,42 +127,12 @@ def verify(
     return {"passed": not failures, "failures": failures, "mode": mode, "findings": findings, **scored, **parts}
 
 
-def _check(split: Split, budget: float, seconds: float, against: str) -> None:
-    if not len(split):
-        raise InputError("verify: the split holds no examples. Set datasets.val_fraction above 0.")
-    if budget < 0:
-        raise InputError(f"verify.budget must be 0 or more points of the task's metric, received {budget}.")
-    if seconds <= 0:
-        raise InputError(f"verify.seconds must be above 0, received {seconds}.")
-    if against != "model":
-        raise InputError(
-            f"verify.against={against!r} chooses a file of a run folder, for python -m tfmap.verify RUN. "
-            "In Python pass that model itself."
-        )
-
-
 def _opened(file: bytes | str | Path) -> tuple[Graph, LiteModel]:
     """Read before it is run: what is wrong in a broken file is told better, and the runtime may crash on it."""
     from tfmap import flatbuffer
     from tfmap.litert import LiteModel
 
     return flatbuffer.read(file), LiteModel(file)
-
-
-def _check_outputs(lite: LiteModel, model: keras.Model, classes: Sequence[str], task: str) -> None:
-    from tfmap import tasks
-
-    found = {"the Keras model": tasks.class_count(tasks.get(task), model)}
-    if len(lite.outputs) == 1:  # a detector's file does not tell how many classes it has
-        found = {lite.name: int(lite.outputs[0]["shape"][-1]), **found}
-    for name, outputs in found.items():
-        if outputs != len(classes):
-            raise InputError(f"verify: {name} has {outputs} outputs, the data {len(classes)} classes.")
-    if lite.input_shape[1:] != tuple(model.input_shape[1:]):
-        raise InputError(
-            f"verify: {lite.name} takes pictures of {lite.input_shape[1:]}, the Keras model of "
-            f"{tuple(model.input_shape[1:])}. Export the file again from this model."
-        )
 
 
 def _probes(lite: LiteModel, split: Split, task: str, count: int = PROBES) -> np.ndarray:
@@ -186,27 +156,6 @@ def _outside(data: bytes, graph: Graph, reference: bytes, pictures: np.ndarray, 
         "latency_ms": runtimes.latencies(data, reference, seconds),
         "memory": runtimes.memory(data, reference),
     }
-
-
-_NO_INSTANCES = {
-    "clients": "asks MediaPipe Tasks, which has none for {}: it finds boxes or masks, not both.",
-    "browser": "runs the page of a hand-off kit, and there are no kits for {}.",
-}
-
-
-def _asked(clients: bool, browser: bool, task: str) -> dict[str, Any]:
-    """The modules that ask other programs, or None, once those are known to be there."""
-    from tfmap import tasks
-    from tfmap.verify import browser as page
-    from tfmap.verify import clients as apps
-
-    asked = [name for name, wanted in (("clients", clients), ("browser", browser)) if wanted]
-    if asked and tasks.target(tasks.get(task)) == "instances":
-        raise InputError(f"verify.{asked[0]} {_NO_INSTANCES[asked[0]].format(task)} Set verify.{asked[0]}=false.")
-    modules = {"clients": apps if clients else None, "browser": page if browser else None}
-    for module in filter(None, modules.values()):
-        module.installed()
-    return modules
 
 
 def _findings(parts: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfmap.average_precision import Found
+from tfmap.export import class_maps
 from tfmap.litert import LiteModel, turns_ms
 from tfmap.tasks import detection
 from tfmap.tasks.detectors.found import MOST
@@ -33,12 +34,13 @@ def compare(data: bytes, pictures: np.ndarray, *, format: str) -> dict[str, Any]
         format: of the file, which says how far answers may differ.
 
     Returns:
-        dict: "pictures"; "bound"; "judged" ("difference", the largest of all scores, or "mean"); "ways" (of {"xnnpack",
-            "threads", "difference", "mean", "agreement"}, against XNNPACK with one thread; the agreement of boxes is
-            that of the class with the least); "findings" (a line per way that is over the bound).
+        dict: "pictures"; "bound"; "judged" ("difference", the largest of all scores, or "mean"; of class maps the share
+            of pixels that are of another class); "ways" (of {"xnnpack", "threads", "difference", "mean", "agreement"},
+            against XNNPACK with one thread; the agreement of boxes is that of the class with the least); "findings" (a
+            line per way that is over the bound).
     """
-    judged = "difference" if format in BOUND else "mean"
     expected, bound = LiteModel(data).predict(pictures), BOUND.get(format, BOUND_INTEGER)
+    judged = "difference" if format in BOUND and not _says_classes(expected) else "mean"
     ways = [
         {"xnnpack": xnnpack, "threads": threads, **_apart(expected, data, pictures, threads, xnnpack)}
         for xnnpack in (True, False)
@@ -51,15 +53,23 @@ def compare(data: bytes, pictures: np.ndarray, *, format: str) -> dict[str, Any]
         "bound": bound,
         "judged": judged,
         "ways": ways,
-        "findings": [*(_finding(way, judged, bound) for way in far), *map(_other, other)],
+        "findings": [*(_finding(way, judged, bound, _says_classes(expected)) for way in far), *map(_other, other)],
     }
 
 
 def _apart(expected: Any, data: bytes, pictures: np.ndarray, threads: int, xnnpack: bool) -> dict[str, float]:
     found = LiteModel(data, threads=threads, xnnpack=xnnpack).predict(pictures)
-    apart = gaps(_scores(found), _scores(expected))
-    alike = _alike(found, expected) if isinstance(found, dict) else _argmax_alike(found, expected)
+    if _says_classes(found):
+        apart = np.asarray(found != expected, np.float32)
+        alike = 1 - float(apart.mean())
+    else:
+        apart = gaps(_scores(found), _scores(expected))
+        alike = _alike(found, expected) if isinstance(found, dict) else _argmax_alike(found, expected)
     return {"difference": float(apart.max()), "mean": float(apart.mean()), "agreement": alike}
+
+
+def _says_classes(outputs: Any) -> bool:
+    return not isinstance(outputs, dict) and class_maps.is_one(outputs.shape)
 
 
 def _scores(outputs: Any) -> np.ndarray:
@@ -101,7 +111,12 @@ def _kernels(way: dict[str, Any]) -> str:
     return "XNNPACK" if way["xnnpack"] else "the built-in kernels"
 
 
-def _finding(way: dict[str, Any], judged: str, bound: float) -> str:
+def _finding(way: dict[str, Any], judged: str, bound: float, says_classes: bool) -> str:
+    if says_classes:
+        return (
+            f"{_kernels(way)} and {way['threads']} threads see another class at {way['mean']:.2%} of the pixels than "
+            f"XNNPACK and one thread; the bound is {bound:.2%}."
+        )
     usual = "on average " if judged == "mean" else ""
     return (
         f"scores with {_kernels(way)} and {way['threads']} threads differ {usual}by {way[judged]:.4f} from those with "

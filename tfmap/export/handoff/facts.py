@@ -9,7 +9,7 @@ from typing import Any
 
 from tfmap import calibrate, flatbuffer, tasks
 from tfmap.errors import InputError
-from tfmap.export import confidence, metadata
+from tfmap.export import class_maps, confidence, metadata
 from tfmap.graph import Tensor
 
 DTYPES = {"uint8": (0, 255), "int8": (-128, 127), "float32": None}  # those that the snippets know, and their limits
@@ -37,11 +37,13 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
     names = [tensor.name for tensor in graph.outputs]
     batch, height, width, channels = first["shape"]
     has_int8 = "int8" in (first["dtype"], last["dtype"])
+    class_map = target == "mask" and class_maps.is_one(graph.outputs[0].shape)
     alone = batch == 1 and not graph.inputs[0].is_open
     return {
         "about": about,
         "target": target,
         "snippet": SNIPPETS[target],
+        "class_map": class_map,
         "outputs": names,
         "golden_names": ["outputs"] if len(names) == 1 else [f"outputs_{name}" for name in names],
         "most": graph.outputs[0].shape[1] if target == "boxes" else 0,
@@ -64,9 +66,10 @@ def of(model: bytes, golden: int, verified: Mapping[str, Any] | None = None) -> 
         "thresholds": about.thresholds or (0.0,) * len(about.labels),
         "least": calibrate.floor(confidence.step(graph)),
         "most_share": 1 - calibrate.EPSILON,
-        # MediaPipe Tasks 0.10.30 refuses two pictures, grey ones, int8 at an end and kernels in 4 bits. It runs an open
-        # batch on a CPU; GPU delegates take none. LiteRT.js 2.5.3 refuses two pictures, an open batch and int8.
-        "tasks": alone and channels == 3 and not has_int8 and graph.format != "int4",
+        # MediaPipe Tasks 0.10.30 refuses two pictures, grey ones, int8 at an end and kernels in 4 bits, and takes a
+        # class map for scores. It runs an open batch on a CPU; GPU delegates take none. LiteRT.js 2.5.3 refuses two
+        # pictures, an open batch and int8.
+        "tasks": alone and channels == 3 and not has_int8 and not class_map and graph.format != "int4",
         "web": alone and not has_int8,
         "litertjs": LITERTJS,
         "golden": golden,

@@ -49,7 +49,9 @@ def _boxes(one: Mapping[str, np.ndarray], folder: Path, number: int) -> dict[str
 
 def _mask(one: Mapping[str, np.ndarray], folder: Path, number: int) -> dict[str, Any]:
     name = f"{number:02}_mask.png"
-    Image.fromarray(np.argmax(one["outputs"], axis=-1).astype(np.uint8)).save(folder / name)
+    said = one["outputs"]
+    mask = said if said.ndim == 2 else np.argmax(said, axis=-1)  # classes, or a score for each
+    Image.fromarray(mask.astype(np.uint8)).save(folder / name)
     return {"mask": name}
 
 
