@@ -71,7 +71,7 @@ model:
 
 train:
   epochs: 40
-  learning_rate: 4e-3
+  learning_rate: 8e-3         # at half of it platelets, a rare and small class, begin to be seen as training ends
   ema: 0.98
   keep: last
   clip_norm: 10.0
