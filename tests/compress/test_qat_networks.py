@@ -11,6 +11,8 @@ from tfmap.models import catalogue
 from tfmap.train import norms
 
 STEPS = 240  # with 60 MobileNet, on a processor with AVX-512, moved by 5.8 dB where rounding may move it by 10
+ROUNDS = 3  # after one EfficientNetB0 was still wrong about a picture: 12.7 dB to its file; after two 31 dB
+OFF = 0.35  # from the answers that were taught: what is further away has not been learnt
 
 
 def learnt(model, images):
@@ -26,10 +28,13 @@ def learnt(model, images):
     # At the higher rate VGG, which has no norms, says the same to everything from the first steps on.
     model.compile(keras.optimizers.Adam(1e-3 if norms_of else 1e-4), "categorical_crossentropy")
     labels = 0.1 + 0.6 * np.eye(4, dtype="float32")[np.arange(len(images)) % 4]
-    with norms.fused(model):
-        for _ in range(STEPS):
-            noisy = np.clip(images + rng.normal(0, 8, images.shape), 0, 255)
-            model.train_on_batch(noisy.astype("float32"), labels)
+    for _ in range(ROUNDS):
+        with norms.fused(model):
+            for _ in range(STEPS):
+                noisy = np.clip(images + rng.normal(0, 8, images.shape), 0, 255)
+                model.train_on_batch(noisy.astype("float32"), labels)
+        if np.abs(model.predict(images.astype("float32"), verbose=0) - labels).max() < OFF:
+            break
     return model
 
 
