@@ -18,7 +18,7 @@ from tfmap.litert import LiteModel
 from tfmap.models.levels import marked
 from tfmap.source import Source
 from tfmap.tasks.segmenters import tfmap_seg
-from tfmap.verify import runtimes
+from tfmap.verify import clients, runtimes
 
 ABOUT = {"task": "segmentation", "classes": ("a", "b", "c")}
 FAST = {"samples": 8, "coverage": 0}
@@ -44,7 +44,10 @@ def pictures(net):
     return np.random.default_rng(0).integers(0, 256, (3, *net.input_shape[1:]), np.uint8)
 
 
-@pytest.mark.parametrize("format", ["float32", "float16", "dynamic", "int8", "int16x8", "int4"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("float16", "dynamic", "int16x8", "int4")]
+
+
+@pytest.mark.parametrize("format", ["float32", "int8", *SLOW])
 def test_the_class_is_the_one_with_the_best_score(net, split, format):
     options = {**ABOUT, **FAST, "format": format, "split": split}
     if format == "int4":
@@ -82,6 +85,7 @@ def test_the_file_says_what_it_gives(net):
     assert [op.name for op in flatbuffer.read(file).ops][-2:] == ["ARG_MAX", "CAST"]
 
 
+@pytest.mark.slow
 def test_after_rounding_while_learning(net, split):
     source = Source("membrane", ABOUT["classes"], {"train": split}, target="mask")
     options = {"task": "segmentation", "pipeline": {"batch_size": 2}, "verbose": False}
@@ -91,7 +95,7 @@ def test_after_rounding_while_learning(net, split):
     np.testing.assert_array_equal(LiteModel(classes).raw(pictures(net)), expected)
 
 
-@pytest.mark.parametrize("format", ["float32", "int8"])
+@pytest.mark.parametrize("format", ["int8", pytest.param("float32", marks=pytest.mark.slow)])
 def test_it_is_verified(net, split, format):
     file = export.tflite(net, class_map=True, format=format, split=split, **ABOUT, **FAST)
     found = verify.verify(net, file, split, budget=100.0, seconds=0.01, mode="report", **ABOUT)
@@ -112,7 +116,8 @@ def test_other_kernels_that_choose_otherwise_are_told(net, monkeypatch):
     )
 
 
-def test_mediapipe_chooses_itself(net, split):
+def test_mediapipe_chooses_itself(net, split, monkeypatch):
+    monkeypatch.setattr(clients, "installed", lambda: None)  # wherever it is
     file = export.tflite(net, class_map=True, format="float32", **ABOUT)
     with pytest.raises(
         InputError, match=r"clients asks MediaPipe Tasks, which wants a score .* export.class_map=false"

@@ -63,7 +63,10 @@ def test_each_size_has_its_epochs_and_a_seed_its_series():
     assert series != [scales.of_epoch(found, 4, epoch) for epoch in range(60)]
 
 
-@pytest.mark.parametrize("name", NETS)
+FAST = ("detection tfmap_det", "segmentation tfmap_seg", "instances mask_rcnn")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in NETS])
 def test_a_twin_is_the_network_at_another_size(name):
     keras.utils.set_random_seed(0)
     net = NETS[name](marked(body(name="normalisation")), 3)

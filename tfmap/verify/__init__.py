@@ -92,9 +92,9 @@ def verify(
     from tfmap.verify import answers, asked, inside, integers, labels
 
     asked.check(split, budget, seconds, against)
+    programs = asked.programs(task, clients=clients, browser=browser)  # before minutes of work
     data, graph, lite = flatbuffer.load(file), *_opened(file)
-    programs = asked.programs(lite, task, clients=clients, browser=browser)  # before minutes of work
-    asked.check_file(lite, model, classes, task)
+    asked.check_file(lite, model, classes, task, clients=clients)
     ours = evaluate.predict(lite, split, task=task, progress=True)
     theirs = evaluate.predict(model, split, task=task, batch_size=batch_size, progress=True)
     spoilt, ours = answers.broken(ours), answers.mended(ours)

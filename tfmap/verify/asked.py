@@ -36,8 +36,8 @@ def check(split: Split, budget: float, seconds: float, against: str) -> None:
         )
 
 
-def check_file(lite: LiteModel, model: keras.Model, classes: Sequence[str], task: str) -> None:
-    """Raise InputError where the file, the Keras model and the classes are not of each other."""
+def check_file(lite: LiteModel, model: keras.Model, classes: Sequence[str], task: str, *, clients: bool) -> None:
+    """Raise InputError where the file, the Keras model, the classes and what is asked are not of each other."""
     found = {"the Keras model": tasks.class_count(tasks.get(task), model)}
     if len(lite.outputs) == 1 and not _says_classes(lite):  # other files do not tell how many classes there are
         found = {lite.name: int(lite.outputs[0]["shape"][-1]), **found}
@@ -49,13 +49,17 @@ def check_file(lite: LiteModel, model: keras.Model, classes: Sequence[str], task
             f"verify: {lite.name} takes pictures of {lite.input_shape[1:]}, the Keras model of "
             f"{tuple(model.input_shape[1:])}. Export the file again from this model."
         )
+    if clients and _says_classes(lite):
+        raise InputError(
+            "verify.clients asks MediaPipe Tasks, which wants a score for every class of a pixel and chooses itself; "
+            "the file gives classes. Set verify.clients=false, or export.class_map=false."
+        )
 
 
-def programs(lite: LiteModel, task: str, *, clients: bool, browser: bool) -> dict[str, Any]:
+def programs(task: str, *, clients: bool, browser: bool) -> dict[str, Any]:
     """What asks other programs, once those are known to be there.
 
     Args:
-        lite: the file.
         task: whose file it is.
         clients: whether MediaPipe Tasks is asked.
         browser: whether the kit's page is.
@@ -64,16 +68,11 @@ def programs(lite: LiteModel, task: str, *, clients: bool, browser: bool) -> dic
         "clients" and "browser" -> the module, or None.
 
     Raises:
-        InputError: a program is not installed, or has no answer to such a file.
+        InputError: a program is not installed, or has no answer to files of the task.
     """
     wanted = [name for name, asked in (("clients", clients), ("browser", browser)) if asked]
     if wanted and tasks.target(tasks.get(task)) == "instances":
         raise InputError(f"verify.{wanted[0]} {_NO_INSTANCES[wanted[0]].format(task)} Set verify.{wanted[0]}=false.")
-    if clients and _says_classes(lite):
-        raise InputError(
-            "verify.clients asks MediaPipe Tasks, which wants a score for every class of a pixel and chooses itself; "
-            "the file gives classes. Set verify.clients=false, or export.class_map=false."
-        )
     modules = {"clients": apps if clients else None, "browser": page if browser else None}
     for module in filter(None, modules.values()):
         module.installed()
