@@ -12,7 +12,7 @@ from flatbuffers import flexbuffers
 from tfmap import flatbuffer
 from tfmap.errors import InputError
 
-_TYPES = {name: getattr(schema.TensorType, name.upper()) for name in ("float32", "int32", "int8", "uint8")}
+_TYPES = {name: getattr(schema.TensorType, name.upper()) for name in ("float32", "int32", "uint8")}
 # op -> its table of options; one that is not here has none, or may do without
 _OPTIONS = {
     "ADD": "AddOptions",

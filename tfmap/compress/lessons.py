@@ -19,7 +19,7 @@ from tfmap.compress import bridge
 from tfmap.compress.recipe import Step
 from tfmap.errors import InputError
 from tfmap.tasks import taught
-from tfmap.tasks.detectors import heads, regions, tail
+from tfmap.tasks.detectors import heads, tail
 
 _INTEGERS = "which has no integer kernels"
 _ONCE = {
@@ -86,7 +86,7 @@ def of(task: ModuleType, model: keras.Model, classes: int) -> Lesson | None:
     """
     if tasks.target(task) == "label":
         return None
-    layer, twice = tail.boxes_of(model), looks_twice(model)
+    layer, twice = tail.boxes_of(model), tail.looks_twice(model)
     criterion = task.losses(**tasks.accepted(task.losses, model=model))
     network = tail.cut(model, also=getattr(criterion, "reads", ())) if layer else taught.said(model, criterion)
     _register(network)
@@ -105,11 +105,6 @@ def of(task: ModuleType, model: keras.Model, classes: int) -> Lesson | None:
         layer,
         tuple(model.output) if twice else (),
     )
-
-
-def looks_twice(model: keras.Model) -> bool:
-    """Whether a detector looks a second time at boxes that it has worked out."""
-    return any(isinstance(layer, regions.Proposals) for layer in model.layers)
 
 
 def check(lesson: Lesson | None, steps: Sequence[Step]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tfmap import tasks
 from tfmap.errors import InputError
+from tfmap.export import detectors
 from tfmap.source import Split
 
 
@@ -35,7 +36,7 @@ def check_thresholds(precision: float | None, val: Split | None) -> None:
 def check_ends(task: str, *, suppression: bool, class_map: bool, output_type: str) -> None:
     """Raise InputError for a last op that the task's files do not have, or of another dtype."""
     target = tasks.target(tasks.get(task))
-    if not suppression and target not in ("boxes", "instances"):
+    if not suppression and target not in detectors.LOCATED:
         raise InputError(f"export.suppression=false is for task detection, received task={task}. Leave it out.")
     if class_map and target != "mask":
         raise InputError(f"export.class_map=true is for task segmentation, received task={task}. Leave it out.")

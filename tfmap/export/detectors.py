@@ -14,7 +14,7 @@ from tfmap import tasks
 from tfmap.appended import Appended
 from tfmap.errors import InputError
 from tfmap.export.order import Order
-from tfmap.tasks.detectors import heads, regions, tail
+from tfmap.tasks.detectors import heads, tail
 from tfmap.tasks.detectors.found import LISTED, MOST, OVERLAP, THRESHOLD
 
 RAW = "boxes"  # what a file without suppression gives in float
@@ -55,7 +55,7 @@ def ordered(order: Order, model: keras.Model, layer: heads.Boxes | None, task: s
     """
     if tasks.target(tasks.get(task)) not in LOCATED:
         return order
-    if order.is_calibrated and any(isinstance(layer, regions.Proposals) for layer in model.layers):
+    if order.is_calibrated and tail.looks_twice(model):
         raise InputError(
             f"export: {model.name} looks a second time at boxes that it has worked out, which has no integer kernels; "
             f"received format={order.format}. Use export.format=dynamic, weights in int8, or float16."

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 
 from tfmap import flatbuffer
-from tfmap.tasks.detectors import heads
+from tfmap.tasks.detectors import heads, regions
 
 # A level of int8 is 0.03 strides, or 3% of a side. On BCCD that cost 2.9 points of mAP; with everything from the
 # last kernels on in float, a thousandth of the work before an op that is float anyway, a later training loses 0.2.
@@ -21,6 +21,11 @@ def boxes_of(model: keras.Model) -> heads.Boxes | None:
     """The layer of a detector that makes boxes; None of another model."""
     found = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, heads.Boxes)]
     return found[0] if found else None
+
+
+def looks_twice(model: keras.Model) -> bool:
+    """Whether a detector looks a second time at boxes that it has worked out."""
+    return any(isinstance(layer, regions.Proposals) for layer in model.layers)
 
 
 def cut(model: keras.Model, also: Sequence[str] = ()) -> keras.Model:
