@@ -200,7 +200,9 @@ def test_mixup_keeps_boxes_that_show_and_the_mask_of_the_larger_share():
     np.testing.assert_array_equal(new["boxes"][:, 1][share >= targets.KEEP], [BOX] * (share >= targets.KEEP).sum())
 
 
-@pytest.mark.parametrize("ops", ["rotate(30)|perspective|elastic|erase(.5)", "copy_paste|mosaic|mix"])
+@pytest.mark.parametrize(
+    "ops", [pytest.param("rotate(30)|perspective|elastic|erase(.5)", marks=pytest.mark.slow), "copy_paste|mosaic|mix"]
+)
 def test_one_seed_is_one_result_in_eager_graph_and_xla(ops):
     batch = scene(count=6)
     del batch["points"]

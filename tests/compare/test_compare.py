@@ -86,6 +86,7 @@ def test_a_training_does_not_depend_on_what_ran_before_it(source, tmp_path):
             assert one[name] == other[name]
 
 
+@pytest.mark.slow
 def test_a_training_that_ended_without_being_judged_is_run_again(source, tmp_path, monkeypatch):
     options = {"config": TINY, "out": tmp_path, "key": "augment.ops", "values": ["", "flip"], "seeds": 1}
 

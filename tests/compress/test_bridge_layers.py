@@ -465,6 +465,7 @@ bridge.to_tf_keras(keras.Model(image, layer(image)))
 """
 
 
+@pytest.mark.slow
 def test_a_jax_layer_is_refused():
     """In a process of its own: where JAX has been imported, other tests can no longer fork."""
     done = subprocess.run([sys.executable, "-c", JAX], capture_output=True, text=True, check=False)

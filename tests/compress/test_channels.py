@@ -14,7 +14,9 @@ from tfmap.export import convert
 from tfmap.litert import LiteModel
 
 
-@pytest.mark.parametrize("score", ["taylor", "l1", "batchnorm"])
+@pytest.mark.parametrize(
+    "score", ["taylor", pytest.param("l1", marks=pytest.mark.slow), pytest.param("batchnorm", marks=pytest.mark.slow)]
+)
 def test_half_of_the_work_is_left_and_the_photographs_are_still_known(classifier, feed, photos, accuracy, score):
     before = [np.copy(np.asarray(weight)) for weight in classifier.weights]
     how = FineTuning(epochs=24, learning_rate=0.01, verbose=False, teacher=classifier)

@@ -14,7 +14,7 @@ from tfmap.compress.channels_rebuild import flattened
 from tfmap.errors import InputError
 from tfmap.models import catalogue
 
-FAST = ("lenet", "resnet8", "tfmap_tiny", "mobilenet_v1_025", "mobilenet_v2_035", "mobilenet_v3_small")
+FAST = ("lenet", "resnet8", "tfmap_tiny", "mobilenet_v1_025", "mobilenet_v2_035")
 # layer normalisation holds the channels of the blocks' ends
 HELD = {"convnext": 0.55}
 

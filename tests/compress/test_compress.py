@@ -61,6 +61,7 @@ def test_the_command_leaves_its_files_in_the_run(run, config, photos, accuracy):
     assert said["scores"] == pytest.approx({"accuracy": accuracy(outputs)})
 
 
+@pytest.mark.slow
 def test_a_quantized_file_of_another_recipe_goes(run, config):
     run.write_bytes("quantized.tflite", b"old")
     command({**config, "augment": {}, "compress": {**config["compress"], "epochs": 1}}, run)

@@ -36,7 +36,10 @@ def test_a_norm_at_the_end_is_not_the_last_layer():
     assert ends.of(bridged(net, "classification")) == {"stem", "last"}
 
 
-@pytest.mark.parametrize("arch", [tfmap_det, yolo, retinanet, ssd])
+@pytest.mark.parametrize(
+    "arch",
+    [tfmap_det, pytest.param(yolo, marks=pytest.mark.slow), pytest.param(retinanet, marks=pytest.mark.slow), ssd],
+)
 def test_of_a_detector_what_every_map_says(arch):
     kept = ends.of(bridged(arch.head(marked(body()), 3, width=8), "detection"))
     spoken = {name for name in kept if name.startswith(("codes_", "distributions_", "logits_"))}

@@ -148,7 +148,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [pytest.param("norms", marks=pytest.mark.slow), "attention"])
 def test_the_file_computes_in_integers_and_agrees(name):
     image = keras.Input((16, 16, 3))
     x = layers.Conv2D(8, 4, strides=4)(layers.Rescaling(1 / 127.5, offset=-1)(image))

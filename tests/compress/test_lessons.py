@@ -49,7 +49,7 @@ def sources():
     return found
 
 
-FAST = ("tfmap_det", "tfmap_seg")
+FAST = ("ssd", "tfmap_seg")
 
 
 @pytest.fixture(

@@ -20,7 +20,7 @@ def kernel(model, name):
     return np.asarray(model.get_layer(name).kernel)
 
 
-@pytest.mark.parametrize("schedule", ["polynomial", "constant"])
+@pytest.mark.parametrize("schedule", ["polynomial", pytest.param("constant", marks=pytest.mark.slow)])
 def test_half_of_each_kernel_is_zero_and_the_photographs_are_still_known(wide, feed, photos, accuracy, schedule):
     before = [np.copy(np.asarray(weight)) for weight in wide.weights]
     teacher = FineTuning(epochs=4, learning_rate=0.01, verbose=False, teacher=wide)
@@ -53,7 +53,7 @@ def test_two_of_four_where_channels_are_not_a_multiple_of_four(feed):
     np.testing.assert_array_equal(np.sum(kernel(pruned, "stem") == 0, axis=2), 1)
 
 
-@pytest.mark.parametrize("block", [(1, 4), (2, 2)])
+@pytest.mark.parametrize("block", [(1, 4), pytest.param((2, 2), marks=pytest.mark.slow)])
 def test_blocks_become_zero_together(wide, feed, photos, accuracy, block):
     pruned = prune(wide, feed, sparsity=0.5, block=block, how=HOW)
     assert sparsities(pruned) == {"stem": 0, "body": 0.5, "top": 0.5, "depthwise": 0, "probabilities": 0}

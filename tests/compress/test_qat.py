@@ -235,6 +235,7 @@ def test_a_constant_answer_does_not_agree():
     assert decibels(expected + 0.01, expected) > 25
 
 
+@pytest.mark.slow
 def test_layers_that_tfmot_does_not_know(residual):
     agrees(keras.models.clone_model(residual), 32)
 
@@ -280,6 +281,7 @@ def test_a_pooling_reads_one_depthwise_convolution():
     assert (ops["ADD"], ops["DEPTHWISE_CONV_2D"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_layer_of_several_outputs_stays_float():
     image = keras.Input((8, 8, 3))
     x = layers.Reshape((8, 24))(layers.Rescaling(1 / 255)(image))
@@ -516,6 +518,7 @@ def test_a_bias_is_kept_where_hardly_anything_is_read(last):
     np.testing.assert_allclose(received, model.predict(feed.images.astype("float32"), verbose=0), atol=0.01)
 
 
+@pytest.mark.slow
 def test_an_average_keeps_the_range_of_what_it_reads():
     """As in DenseNet, behind a convolution without activation, and in InceptionV3, beside what reads the same."""
     image = keras.Input((16, 16, 3))

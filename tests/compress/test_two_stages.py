@@ -26,7 +26,7 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=[pytest.param("detection", marks=pytest.mark.slow), "instances"])
 def case(request):
     """A task's name, eight pictures to learn from and be judged on, and a network that has learned nothing."""
     sample, head = CASES[request.param]

@@ -78,7 +78,7 @@ def test_float_input_on_request(classifier, photos, name):
     np.testing.assert_allclose(model.predict(photos[0][:8]), expected, atol=0.15)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_mixed_precision_is_rebuilt_in_float32(photos, policy):
     def build(dtype):
         keras.utils.set_random_seed(1)

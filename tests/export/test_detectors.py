@@ -46,6 +46,7 @@ def test_what_is_kept_is_all_that_is_float(made):
     assert [line for line in integers.findings(graph) if "float" in line]
 
 
+@pytest.mark.slow
 def test_four_bits_are_for_kernels_in_integers_alone():
     keras.utils.set_random_seed(0)
     net = tfmap_det.head(marked(body()), 3, width=8, depth=1)

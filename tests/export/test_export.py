@@ -47,6 +47,7 @@ def test_a_format_without_pictures_needs_no_split(classifier, trash_classes):
     assert metadata.read(file).name == "tiny"
 
 
+@pytest.mark.slow
 def test_a_sequential_model_is_corrected_as_a_functional_one_is(trash_split, trash_classes):
     keras.utils.set_random_seed(0)
     steps = [
@@ -253,6 +254,7 @@ def test_the_command_refuses_before_it_loads_anything(tmp_path, monkeypatch):
         export.command({**config, "export": {"also": ["onnx"]}}, Run(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_further_format_that_differs_leaves_no_candidate(run, monkeypatch):
     from tfmap.export import formats
 

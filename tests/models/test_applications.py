@@ -16,10 +16,10 @@ FAST = [
     ("mobilenet_v1_050", "MobileNet", "mobilenet", {"alpha": 0.5}),
     ("mobilenet_v2_035", "MobileNetV2", "mobilenet_v2", {"alpha": 0.35}),
     ("mobilenet_v3_small", "MobileNetV3Small", "mobilenet_v3", {}),
-    ("efficientnet_b0", "EfficientNetB0", "efficientnet", {}),
-    ("efficientnet_v2_b0", "EfficientNetV2B0", "efficientnet_v2", {}),
 ]
 SLOW = [
+    ("efficientnet_b0", "EfficientNetB0", "efficientnet", {}),
+    ("efficientnet_v2_b0", "EfficientNetV2B0", "efficientnet_v2", {}),
     ("convnext_tiny", "ConvNeXtTiny", "convnext", {}),
     ("resnet50", "ResNet50", "resnet", {}),
     ("resnet50_v2", "ResNet50V2", "resnet_v2", {}),

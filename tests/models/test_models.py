@@ -52,6 +52,7 @@ def check_maps(model):
     assert model.output[levels[-1]] is model.operations[-1].output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["inception_v3", "mobilenet_v3_small", *slow("efficientnet_b0", "resnet50_v2", "xception")]
 )

@@ -116,7 +116,7 @@ def test_a_crop_moves_cuts_and_drops(drawn):
         assert (bright != (mask == 1)).mean() < 0.06
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
+@pytest.mark.parametrize("kind", [pytest.param("memory", marks=pytest.mark.slow), "disk"])
 def test_caches_keep_boxes_and_masks(pngs, kind, tmp_path, monkeypatch):
     monkeypatch.setenv("TFMAP_CACHE", str(tmp_path))
     plain, cached = read(pngs, batch_size=10), read(pngs, batch_size=10, cache=kind)

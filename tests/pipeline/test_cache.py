@@ -36,7 +36,15 @@ def filled(monkeypatch):
     return fills
 
 
-@pytest.mark.parametrize("options", [{}, {"training": True, "epochs": 2, "seed": 5}, {"channels": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"training": True, "epochs": 2, "seed": 5},
+        pytest.param({"channels": 1}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_a_cache_changes_no_bit(split, options):
     plain = read(split, "none", **options)
     for kind in ("memory", "disk", "auto"):

@@ -117,6 +117,7 @@ def test_a_way_that_cannot_be_done_does_not_end_the_search(trained, monkeypatch,
         shrink.shrink(trained.path, budget=100, rungs=["prune50"])
 
 
+@pytest.mark.slow
 def test_over_budget_nothing_is_published(trained, capsys, monkeypatch):
     monkeypatch.setattr(search, "_numbers", lambda measured: {**numbers(measured), "passed": False, "drop_points": 3.0})
     code, said = call(capsys, trained.path, "shrink.rungs=[int8]", "shrink.budget=0.5")

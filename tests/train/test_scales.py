@@ -130,23 +130,31 @@ def larger_net():
     return larger
 
 
-def test_it_learns_at_several_sizes_and_goes_on_where_it_was_stopped(source, tmp_path):
-    options = {"pipeline": {"batch_size": 12}, "learning_rate": 0.02, "verbose": False, "augment": "flip|mixup(.2)"}
-    options |= {"epochs": 4, "unmixed_epochs": 1, "multi_scale": 0.5}
-    one, other, seen = larger_net(), larger_net(), []
+SEVERAL = {"pipeline": {"batch_size": 12}, "learning_rate": 0.02, "verbose": False, "augment": "flip|mixup(.2)"}
+SEVERAL |= {"epochs": 4, "unmixed_epochs": 1, "multi_scale": 0.5}
+
+
+def test_it_learns_at_several_sizes(source):
+    net, seen = larger_net(), []
     watch = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: seen.append(list(watch.model._traced)[-1])
     )
-    tfmap.fit(one, source, callbacks=[watch], **options)
+    tfmap.fit(net, source, callbacks=[watch], **SEVERAL)
     assert [size for _, size in seen[:3]] == [scales.of_epoch([(32, 32), (64, 64), (96, 96)], 0, k) for k in range(3)]
     assert [size for _, size in seen[3:]] == [(64, 64)]
-    with pytest.raises(KeyboardInterrupt):
-        tfmap.fit(other, source, out=tmp_path, callbacks=[StopAt(4)], **options)
-    tfmap.fit(other, source, out=tmp_path, **options)
-    same(one, other, tolerance=1e-6)
     val = source.split("val")
-    said = one.predict(tf.image.resize(val.images, (64, 64)), verbose=0).argmax(axis=1)
+    said = net.predict(tf.image.resize(val.images, (64, 64)), verbose=0).argmax(axis=1)
     assert (said == val.labels).mean() > 0.5
+
+
+@pytest.mark.slow
+def test_at_several_sizes_it_goes_on_where_it_was_stopped(source, tmp_path):
+    one, other = larger_net(), larger_net()
+    tfmap.fit(one, source, **SEVERAL)
+    with pytest.raises(KeyboardInterrupt):
+        tfmap.fit(other, source, out=tmp_path, callbacks=[StopAt(4)], **SEVERAL)
+    tfmap.fit(other, source, out=tmp_path, **SEVERAL)
+    same(one, other, tolerance=1e-6)
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def test_the_best_epoch_is_kept(net, source, tmp_path):
     assert accuracy(net, source.split("val")) == pytest.approx(best)
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", [pytest.param("best", marks=pytest.mark.slow), "last"])
 def test_the_last_epoch_is_kept_where_that_is_asked_for(net, source, keep):
     ends = []
     grab = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append((twin(net), logs)))
@@ -81,6 +81,7 @@ def test_one_seed_one_result(net, source):
     same(net, other)
 
 
+@pytest.mark.slow
 def test_without_mixing_at_the_end(net, source):
     """All epochs unmixed are those of the policy without the mixing op; some of them are neither."""
     never, half, always = twin(net), twin(net), twin(net)
@@ -93,6 +94,7 @@ def test_without_mixing_at_the_end(net, source):
         assert any(not np.allclose(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_another_seed_another_result(net, source):
     other = twin(net)
     tfmap.fit(net, source, seed=1, **QUICK)
@@ -126,7 +128,15 @@ def whole(source, tmp_path_factory):
     return before, net, Run(folder)
 
 
-@pytest.mark.parametrize("batches", [2, 3, 5, 7])
+@pytest.mark.parametrize(
+    "batches",
+    [
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(3, marks=pytest.mark.slow),
+        5,
+        pytest.param(7, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_training_goes_on_to_the_same_weights(whole, source, tmp_path, batches):
     """Three batches an epoch: inside the head phase, at its end, inside the second and third (unmixed) epoch."""
     before, trained, run = whole

@@ -46,6 +46,7 @@ def test_every_algorithm_finds_the_better_half(formula, source, tmp_path, algori
     assert len({config["model"]["dropout"] for config in formula}) >= 3
 
 
+@pytest.mark.slow
 def test_bayesian_search_leaves_chance_behind(formula, source, tmp_path):
     tune.search(source, out=tmp_path, algorithm="bayesian", max_trials=8, epochs=1, space=DROPOUT)
     guessed = [abs(config["model"]["dropout"] - 0.3) for config in formula[2:]]

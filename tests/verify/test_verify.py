@@ -125,6 +125,7 @@ def test_labels_of_another_order_fail(classifier, lite_files, trash_split, trash
     assert re.fullmatch(r"the file's labels \(trash, .*, \.\.\.\) are not the data's classes\.", *found["failures"])
 
 
+@pytest.mark.slow
 def test_a_file_without_metadata_is_for_reports_alone(classifier, trash_split, trash_classes):
     file, known = convert.float32(classifier), {"classes": trash_classes, "seconds": 0.02}
     text = "the file holds no metadata: an app that gets it does not know the labels."
@@ -223,6 +224,7 @@ def test_layers_are_shown_by_their_own_names():
     assert said.endswith(", ".join(f"FULLY_CONNECTED {name} 20.0 dB" for name in names) + ".")
 
 
+@pytest.mark.slow
 def test_without_validation_the_test_part_decides(run):
     run, config = run
     data = {"source": "sample:trash", "val_fraction": 0.0, "test_fraction": 0.1}
@@ -234,6 +236,7 @@ def test_without_validation_the_test_part_decides(run):
         verify.command({**config, "verify": {"budget": 100, "seconds": 0.02}}, run)
 
 
+@pytest.mark.slow
 def test_the_command_fails_over_budget_and_still_writes(run, forgetful):
     run, config = run
     run.write_bytes("model.tflite", convert.float32(forgetful))
@@ -287,6 +290,7 @@ def test_a_candidate_that_fails_stays_where_it_is(waiting, forgetful):
     assert run.read_json("verify.json")["passed"] is False
 
 
+@pytest.mark.slow
 def test_a_file_is_compared_with_the_model_that_it_was_made_from(waiting, stranger, photos, labelled):
     """What compression changed is for the metric to judge; it is no damage to the file."""
     run, config = waiting

@@ -107,7 +107,7 @@ def test_boxes_of_some_size_and_scores_of_each_class(net, pictures):
     assert len(task.decode(outputs)) == 2
 
 
-@pytest.mark.parametrize("kind", ["cross_entropy", "focal"])
+@pytest.mark.parametrize("kind", ["cross_entropy", pytest.param("focal", marks=pytest.mark.slow)])
 def test_every_weight_learns_whatever_is_there(net, pictures, kind):
     images = np.concatenate([pictures, pictures, pictures[:1]])
     costs, gradients = learned(net, images, truths(*CASES.values()), kind)

@@ -107,7 +107,7 @@ def test_it_is_saved_and_loaded(net, pictures, tmp_path):
         np.testing.assert_allclose(again(pictures)[name], value, atol=1e-4)
 
 
-@pytest.mark.parametrize("format", ["float32", "dynamic"])
+@pytest.mark.parametrize("format", [pytest.param("float32", marks=pytest.mark.slow), "dynamic"])
 def test_it_becomes_a_file_that_says_what_it_says(net, pictures, format):
     file = export.tflite(net, classes=("a", "b", "c"), task="instances", format=format)
     graph, about = flatbuffer.read(file), metadata.read(file)
