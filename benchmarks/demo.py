@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks import results
-from tfmap import datasets, evaluate, verify
+from tfmap import datasets, inference, verify
 from tfmap import export as exporting
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     out = Path(parser.parse_args().out)
     seconds = None if (out / "report.html").exists() else _run(out)
     source = datasets.load("sample:trash", seed=0)
-    model = evaluate.opened(out / "model.keras")
+    model = inference.opened(out / "model.keras")
     plain = exporting.tflite(model, split=source.split("train"), classes=source.classes)
     rows = [_row(name, model, file, source) for name, file in (("int8", plain), ("pruned int8", out / "model.tflite"))]
     rows[1]["gzip_to_int8"] = rows[1]["gzip_kB"] / rows[0]["gzip_kB"]

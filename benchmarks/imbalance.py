@@ -17,7 +17,7 @@ import numpy as np
 import tfmap
 from benchmarks import results
 from tfmap import runtime
-from tfmap.evaluate import predict
+from tfmap.inference import predict
 from tfmap.source import Source
 
 SIDE, LARGEST, SMALLEST = 96, 160, 8

@@ -8,18 +8,12 @@ import json
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from tfmap import config as configs
 from tfmap import evaluate, runs
 from tfmap.errors import InputError
-from tfmap.source import Split
 
 CONFIG = "datasets: {source: 'sample:trash', val_fraction: 0.05, test_fraction: 0.03}\npipeline: {batch_size: 16}"
-
-
-def direct(model, images):
-    return model.predict(images.astype("float32"), verbose=0)
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +28,6 @@ def run(tmp_path_factory, classifier, config):
         classifier.save(path)
     evaluate.command(config, run)
     return run
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, 48, 100])
-def test_predict_answers_every_picture_once_and_in_order(classifier, trash_split, photos, batch_size):
-    answers = evaluate.predict(classifier, trash_split, batch_size=batch_size)
-    assert answers.dtype == np.float32
-    np.testing.assert_allclose(answers, direct(classifier, photos[0]), atol=1e-6)
-
-
-def test_predict_runs_a_file_as_it_runs_the_model(lite_files, classifier, trash_split, tmp_path):
-    (tmp_path / "model.tflite").write_bytes(lite_files["float32"])
-    classifier.save(tmp_path / "model.keras")
-    expected = evaluate.predict(classifier, trash_split)
-    for name, tolerance in (("model.tflite", 1e-5), ("model.keras", 1e-6)):
-        np.testing.assert_allclose(
-            evaluate.predict(tmp_path / name, trash_split, batch_size=5), expected, atol=tolerance
-        )
-
-
-def test_predict_resizes_to_the_input_of_the_model(classifier, trash_split):
-    large = dataclasses.replace(trash_split, images=trash_split.images.repeat(2, axis=1).repeat(2, axis=2))
-    np.testing.assert_allclose(
-        evaluate.predict(classifier, large), evaluate.predict(classifier, trash_split), atol=2e-2
-    )
 
 
 def test_evaluate_scores_what_the_model_says(classifier, trash_split, trash_classes):
@@ -130,34 +100,3 @@ def test_command_needs_a_split_that_was_held_out(run, config):
 def test_evaluate_refuses_other_classes(classifier, trash_split):
     with pytest.raises(InputError, match=r"the model has 6 outputs, the data 2 classes \(a, b\)"):
         evaluate.evaluate(classifier, trash_split, classes=("a", "b"))
-
-
-def test_predict_refuses_a_split_without_examples(classifier, trash_split):
-    with pytest.raises(InputError, match="the split holds no examples"):
-        evaluate.predict(classifier, trash_split.take(np.zeros(0, int)))
-
-
-def test_predict_refuses_what_is_no_model(trash_split, tmp_path):
-    with pytest.raises(InputError, match=r"expected a \.keras or a \.tflite file, received model\.onnx"):
-        evaluate.predict("model.onnx", trash_split)
-    with pytest.raises(FileNotFoundError, match=r"gone\.tflite does not exist"):
-        evaluate.predict(tmp_path / "gone.tflite", trash_split)
-
-
-def test_predict_refuses_an_open_input_size(trash_split):
-    inputs = keras.Input((None, None, 3))
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    with pytest.raises(InputError, match=r"input is \(None, None, None, 3\), without a fixed height and width"):
-        evaluate.predict(model, trash_split)
-
-
-def test_predict_refuses_pictures_that_are_gone(classifier, trash_split, tmp_path):
-    paths = [str(tmp_path / f"{i}.png") for i in range(20)]
-    for path, image in zip(paths, trash_split.images, strict=False):
-        Image.fromarray(image).save(path)
-    ids = np.array(paths, object)
-    split = Split("path", ids, trash_split.labels[:20], ids, np.zeros(20, bool))
-    assert evaluate.predict(classifier, split).shape == (20, 6)
-    (tmp_path / "7.png").unlink()
-    with pytest.raises(InputError, match=r"1 of 20 pictures cannot be read any more, first .*7\.png"):
-        evaluate.predict(classifier, split.take(np.arange(20)))

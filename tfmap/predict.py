@@ -58,7 +58,7 @@ def predict(
         FileNotFoundError: the model does not exist.
         InputError: no TFLite file, one without labels, a folder without pictures, or a number out of range.
     """
-    from tfmap import evaluate, films, tasks
+    from tfmap import films, inference, tasks
     from tfmap.datasets import scan
     from tfmap.litert import LiteModel
 
@@ -80,7 +80,7 @@ def predict(
         large = _through_windows(lite, {i: paths[i] for i in good}, module, windows) if windows is not None else {}
         rest = [i for i in good if i not in large]
         split = _split([paths[i] for i in rest], [verdicts[i].odd for i in rest])
-        small = evaluate.predict(lite, split, task=task, progress=True) if rest else []
+        small = inference.predict(lite, split, task=task, progress=True) if rest else []
         found = large | dict(zip(rest, small, strict=True))
         answers = [found[i] for i in good]
         for i, answer in zip(good, answers, strict=True):

@@ -76,7 +76,7 @@ def model(run: Run, task: str) -> dict[str, Any]:
         FileNotFoundError: the run has no model.keras; the text names the stage.
     """
     from tfmap import tasks
-    from tfmap.evaluate import opened
+    from tfmap.inference import opened
 
     network = opened(run.need("model.keras"))
     return {

@@ -88,15 +88,14 @@ def verify(
         InputError: no TFLite file, other outputs than classes, no examples, a negative budget, clients without
             mediapipe, or browser without one.
     """
-    from tfmap import evaluate, export, flatbuffer, tasks
+    from tfmap import export, flatbuffer, inference, tasks
     from tfmap.verify import answers, asked, inside, integers, labels
 
     asked.check(split, budget, seconds, against)
     programs = asked.programs(task, clients=clients, browser=browser)  # before minutes of work
     data, graph, lite = flatbuffer.load(file), *_opened(file)
     asked.check_file(lite, model, classes, task, clients=clients)
-    ours = evaluate.predict(lite, split, task=task, progress=True)
-    theirs = evaluate.predict(model, split, task=task, batch_size=batch_size, progress=True)
+    ours, theirs = inference.predict_each([lite, model], split, task=task, batch_size=batch_size, progress=True)
     spoilt, ours = answers.broken(ours), answers.mended(ours)
     scored = {
         "examples": len(split),
@@ -192,7 +191,7 @@ def command(config: dict[str, Any], run: Run) -> None:
         InputError: as `verify`, or the data has neither a validation nor a test split.
         OverBudget: the file failed; verify.json says why too, and nothing was published.
     """
-    from tfmap import datasets, evaluate
+    from tfmap import datasets, inference
     from tfmap.export import handoff
     from tfmap.verify import labels, show, twins
 
@@ -200,7 +199,8 @@ def command(config: dict[str, Any], run: Run) -> None:
     against = {"model": "model.keras", "compressed": "compressed.keras"}[options.pop("against", "model")]
     waiting = run.candidate().has("model.tflite")
     file = run.candidate().file("model.tflite") if waiting else run.need("model.tflite")
-    model = evaluate.opened(run.need(against))
+    run.need(against)
+    models = {name: inference.opened(run.file(name)) for name in twins.NAMES if run.has(name)}
     source = datasets.load(**{"seed": config["seed"], **config["datasets"]})
     # Where everything was trained on, what was kept for the test is all that can be verified with.
     name = "val" if len(source.splits.get("val", ())) else "test"
@@ -208,9 +208,9 @@ def command(config: dict[str, Any], run: Run) -> None:
     made = _made(run.candidate() if waiting else run)
     options.setdefault("keep_float", [glob.escape(name) for name in made.get("kept_float", ())])
     options.setdefault("format", made.get("format"))
-    made_from, twin = twins.find(run, lite, _probes(lite, split, config["task"]), config["task"])
-    known = {"classes": source.classes, "task": config["task"], "twin": None if made_from == against else twin}
-    found = verify(model, file, split, **known, **options)
+    made_from = twins.find(models, lite, partial(_probes, lite, split, config["task"]), config["task"])
+    twin = None if made_from == against else models[made_from]
+    found = verify(models[against], file, split, classes=source.classes, task=config["task"], twin=twin, **options)
     run.write_json("verify.json", {"against": against, "made_from": made_from, "split": name, **found})
     show.show(found)
     if not found["passed"]:

@@ -18,7 +18,7 @@ def scored(theirs: Any, ours: Any, truths: Any, *, classes: Sequence[str], task:
     """The task's metric for both.
 
     Args:
-        theirs: answers of the model, as `evaluate.predict` gives them.
+        theirs: answers of the model, as `inference.predict` gives them.
         ours: answers of the file.
         truths: as `tasks.truths` gives them.
         classes: K names.

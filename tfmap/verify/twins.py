@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfmap import evaluate, tasks
+from tfmap import tasks
 from tfmap.litert import LiteModel
 
 if TYPE_CHECKING:
     import keras
 
-    from tfmap.runs import Run
-
 NAMES = ("model.keras", "compressed.keras")
 
 
-def find(run: Run, lite: LiteModel, pictures: np.ndarray, task: str) -> tuple[str, keras.Model]:
-    """The run's Keras model whose answers are closest to the file's, and its name.
+def find(models: Mapping[str, keras.Model], lite: LiteModel, pictures: Callable[[], np.ndarray], task: str) -> str:
+    """The name of the Keras model whose answers are closest to the file's.
 
     Export may take either, whatever the config says now; the answers tell.
 
     Args:
-        run: the run folder.
+        models: those of the run, by the names of their files; a single one is the answer.
         lite: the file.
-        pictures: uint8 (N, H, W, C), of the size that the file takes.
+        pictures: () -> uint8 (N, H, W, C), of the size that the file takes.
         task: its name.
     """
-    size = pictures.shape[1:3]
-    answers = _decoded(task, lite.predict(pictures), size)
-    models = {name: evaluate.opened(run.file(name)) for name in NAMES if run.has(name)}
-    apart = {name: _apart(model, pictures, answers, task) for name, model in models.items()}
-    name = min(apart, key=apart.__getitem__)
-    return name, models[name]
+    if len(models) == 1:
+        return next(iter(models))
+    probes = pictures()
+    answers = _decoded(task, lite.predict(probes), probes.shape[1:3])
+    apart = {name: _apart(model, probes, answers, task) for name, model in models.items()}
+    return min(apart, key=apart.__getitem__)
 
 
 def _decoded(task: str, outputs: Any, size: tuple[int, int]) -> Any:
