@@ -88,13 +88,24 @@ def trash_classes():
     return tuple(sorted(path.name for path in TRASH.iterdir() if path.is_dir()))
 
 
+def by_heart(model, photos, rate):
+    """The model, which has learned the photographs by heart."""
+    import keras
+
+    images, labels = photos
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(model.trainable_variables)  # a first step that makes variables is traced twice
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.fit(images.astype("float32"), labels, batch_size=16, epochs=40, verbose=0)
+    return model
+
+
 @pytest.fixture(scope="session")
 def classifier(photos):
     """A small Keras model, 48 px and six classes, that has learned the photographs by heart."""
     import keras
     from keras import layers
 
-    images, labels = photos
     keras.utils.set_random_seed(0)
     inputs = keras.Input((48, 48, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
@@ -104,9 +115,7 @@ def classifier(photos):
         x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(layers.DepthwiseConv2D(3, padding="same")(x)))
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, layers.Dense(6, activation="softmax", name="probabilities")(x), name="tiny")
-    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
-    model.fit(images.astype("float32"), labels, batch_size=16, epochs=40, verbose=0)
-    return model
+    return by_heart(model, photos, 0.02)
 
 
 @pytest.fixture(scope="session")

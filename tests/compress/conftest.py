@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tests.conftest import by_heart
 from tfmap import tasks
 from tfmap.compress.channels_groups import groups
 from tfmap.compress.channels_notes import READS
@@ -60,7 +61,6 @@ def residual():
 @pytest.fixture(scope="session")
 def wide(photos):
     """A classifier of four kernels wide enough to prune or round, which has learned the photographs by heart."""
-    images, labels = photos
     keras.utils.set_random_seed(1)
     image = keras.Input((48, 48, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1)(image)
@@ -70,9 +70,7 @@ def wide(photos):
     x = layers.DepthwiseConv2D(3, name="depthwise")(x)
     x = layers.Dense(6, activation="softmax", name="probabilities")(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(image, x)
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    model.fit(images.astype("float32"), labels, batch_size=16, epochs=40, verbose=0)
-    return model
+    return by_heart(model, photos, 0.01)
 
 
 def _shake(model, seed=0):

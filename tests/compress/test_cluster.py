@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
+from tests.conftest import by_heart
 from tfmap.compress import bridge, flow, recipe
 from tfmap.compress import cluster as module
 from tfmap.compress.cluster import cluster, kmeans, magnitudes, shared
@@ -25,7 +26,6 @@ HOW = FineTuning(epochs=2, learning_rate=0.003, verbose=False)
 @pytest.fixture(scope="module")
 def wide(photos):
     """A classifier with convolutions wide enough to share weights; it has learned the photographs by heart."""
-    images, labels = photos
     keras.utils.set_random_seed(1)
     image = keras.Input((48, 48, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1)(image)
@@ -34,9 +34,7 @@ def wide(photos):
         x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(x))
     x = layers.Dense(32, activation="relu", name="hidden")(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(image, layers.Dense(6, activation="softmax", name="top")(x), name="wide")
-    model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
-    model.fit(images.astype("float32"), labels, batch_size=16, epochs=40, verbose=0)
-    return model
+    return by_heart(model, photos, 0.005)
 
 
 @pytest.fixture(scope="module")
