@@ -146,6 +146,9 @@ def test_a_mask_that_cannot_be_used_loses_its_picture(pngs, item, reason, tmp_pa
     assert (made["instances"][5] == 0).all()
     assert (made["classes"][5] == -1).all()
     assert [lost.reason[: len(reason)] for lost in pipeline.lost(broken)] == [reason]
+    images, rows = pipeline.pictures(broken, size=SIZE, prepare=fit.stretch)
+    np.testing.assert_array_equal(rows, np.delete(np.arange(COUNT), 5))
+    np.testing.assert_array_equal(images, made["image"][rows])
 
 
 def test_a_classifier_reads_neither_boxes_nor_masks(pngs):
@@ -153,6 +156,7 @@ def test_a_classifier_reads_neither_boxes_nor_masks(pngs):
     made = read(gone, prepare=prepare)
     assert set(made) == {"image", "label", "weight"}
     assert made["weight"].all()
+    assert len(pipeline.pictures(gone, size=SIZE, prepare=prepare)[1]) == COUNT
 
 
 def test_the_largest_boxes_are_kept(pngs):

@@ -33,6 +33,11 @@ def read(split, **options):
     return tuple(np.concatenate([batch[key] for batch in batches])[:count] for key in ("image", "weight"))
 
 
+def at_once(split, **options):
+    """The same without a data set: pictures, and which rows they are."""
+    return pipeline.pictures(split, **{"size": SIZE, "prepare": prepare} | options)
+
+
 def test_plain_jpeg_is_close_to_pillow(split, before):
     for image, path in zip(before, split.images, strict=True):
         expected = resize(pixels.read(path, at_least=least(SIZE)), SIZE).numpy().astype(int)
@@ -66,6 +71,7 @@ def test_odd_pictures_are_what_pillow_reads(zoo, channels):
     for index in np.flatnonzero(zoo.odd):
         expected = resize(pixels.read(zoo.images[index], channels, least(SIZE)), SIZE)
         np.testing.assert_array_equal(images[index], expected)
+    np.testing.assert_array_equal(at_once(zoo, channels=channels)[0], images)
 
 
 def test_what_tensorflow_cannot_read_goes_to_pillow(zoo, path_split):
@@ -75,6 +81,7 @@ def test_what_tensorflow_cannot_read_goes_to_pillow(zoo, path_split):
     images, weights = read(unmarked)
     assert (weights == 1).all()
     np.testing.assert_array_equal(images[webp], read(zoo)[0][webp])
+    np.testing.assert_array_equal(at_once(unmarked)[0], images)
 
 
 def test_encoded_bytes_read_like_paths(split, before):
@@ -82,6 +89,7 @@ def test_encoded_bytes_read_like_paths(split, before):
     data[:] = [Path(path).read_bytes() for path in split.images]
     encoded = Split("encoded", data, split.labels, split.ids, split.odd)
     np.testing.assert_array_equal(read(encoded)[0], before)
+    np.testing.assert_array_equal(at_once(encoded)[0], before)
 
 
 @pytest.mark.parametrize(("stored", "asked"), [(3, 3), (3, 1), (1, 1), (1, 3)])
@@ -96,6 +104,7 @@ def test_pixels_are_only_resized(photos, stored, asked):
         images if stored == asked else np.repeat(images, 3, 3) if asked == 3 else tf.image.rgb_to_grayscale(images)
     )
     np.testing.assert_array_equal(result, np.stack([resize(image, SIZE) for image in expected]))
+    np.testing.assert_array_equal(at_once(split, channels=asked)[0], result)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +127,9 @@ def test_a_file_that_breaks_after_loading_does_not_count(copies, before, caplog,
         images, weights = read(copies)
         if how == "deleted":
             read(copies)
+        whole, rows = at_once(copies)
+    np.testing.assert_array_equal(rows, np.delete(np.arange(50), 11))
+    np.testing.assert_array_equal(whole, before[rows])
     np.testing.assert_array_equal(weights, np.arange(50) != 11)
     assert (images[11] == 0).all()
     np.testing.assert_array_equal(np.delete(images, 11, 0), np.delete(before, 11, 0))
@@ -155,6 +167,19 @@ def test_all_files_lost_is_a_clear_error_and_no_hang(copies, batch_size, cache):
         ):
             pass
     assert time.monotonic() - start < 30
+
+
+def test_all_files_lost_is_a_clear_error_at_once_too(copies):
+    for path in copies.images:
+        os.remove(path)
+    with pytest.raises(InputError, match=r"^pipeline: \d+ of the 50 pictures can no longer be read\. The first"):
+        at_once(copies)
+
+
+def test_no_pictures_at_all(split):
+    images, rows = at_once(split.take(np.array([], int)))
+    assert images.shape == (0, *SIZE, 3)
+    assert rows.shape == (0,)
 
 
 def test_other_errors_stay_what_they_are():

@@ -6,12 +6,15 @@ without a shuffle buffer or other state, so a training can start at any step of 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
 from tfmap.checked import checked
@@ -24,7 +27,7 @@ from tfmap.pipeline.fit import AROUND
 from tfmap.pipeline.reader import Reader
 from tfmap.source import Split
 
-__all__ = ["batches", "clear_errors", "lost", "steps_per_epoch"]
+__all__ = ["batches", "clear_errors", "lost", "pictures", "steps_per_epoch"]
 
 
 @checked("pipeline")
@@ -107,6 +110,31 @@ def batches(
     if cache != "none":
         read = caching.cached(split, read, (size, channels, prepare, max_boxes), cache, workers)
     return _local(split, read, choose, steps, workers, with_id=not training)
+
+
+def pictures(
+    split: Split, *, size: tuple[int, int], prepare: Callable, channels: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures as the batches of evaluation hold them, to the last bit, for as many as fit in memory.
+
+    Args:
+        split: N pictures.
+        size: as for `batches`.
+        prepare: as for `batches`.
+        channels: as for `batches`.
+
+    Returns:
+        uint8 (n, H, W, C), and int64 (n,), their rows: those that cannot be read are left out.
+
+    Raises:
+        InputError: more than half of the split cannot be read.
+    """
+    read = Reader(split, size, channels, prepare)
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as threads, clear_errors():
+        found = threads.map(read.one, range(len(split)))
+        kept = [(row, made["image"].numpy()) for row, made in enumerate(found) if made is not None]
+    images = [image for _, image in kept]
+    return np.array(images, np.uint8).reshape(-1, *size, channels), np.array([row for row, _ in kept], np.int64)
 
 
 def _steps(split: Split, batch_size: int, epoch: int, step: int, epochs: int | None) -> range:

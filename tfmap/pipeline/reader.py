@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 
 import tensorflow as tf
 
@@ -31,10 +33,6 @@ class Reader:
         crop: share of the area of a random part of each picture, from and to; None for whole pictures.
         seed: of the random parts.
         max_boxes: boxes kept of a picture; None for all.
-
-    Attributes:
-        spec: key -> TensorSpec of one picture: image uint8 (H, W, C); boxes float32 (M, 4) and classes int32 (M,); mask
-            or instances uint8 (H, W); whole int32 (2,). The keys that `prepare` gives back.
     """
 
     def __init__(
@@ -55,7 +53,22 @@ class Reader:
             self._odd = tf.constant(split.odd)
             if split.kind != "record":
                 self._images = tf.constant(split.images if split.kind == "pixels" else split.images.tolist())
-        self.spec = self._traced()
+
+    @cached_property
+    def spec(self) -> dict[str, tf.TensorSpec]:
+        """Key -> TensorSpec of one picture, of the keys that `prepare` gives back; nothing is computed for it.
+
+        image uint8 (H, W, C); boxes float32 (M, 4) and classes int32 (M,); mask or instances uint8 (H, W); whole int32
+        (2,).
+        """
+
+        @tf.autograph.experimental.do_not_convert
+        def one(image: tf.Tensor) -> Pictures:
+            return self._fitted(tf.constant(0, tf.int64), decode.cut(image, None))
+
+        image = tf.TensorSpec((None, None, self._channels), tf.uint8)
+        made = tf.function(one).get_concrete_function(image).structured_outputs
+        return {key: tf.TensorSpec(tensor.shape, tensor.dtype) for key, tensor in made.items()}
 
     def __call__(self, chosen: tf.data.Dataset, workers: int | None = None) -> tf.data.Dataset:
         """Read batches.
@@ -88,6 +101,36 @@ class Reader:
         workers = workers or min(os.cpu_count() or 1, 16)
         read = chosen.interleave(self._by_tensorflow, workers, num_parallel_calls=workers, deterministic=True)
         return read.map(self._whole, workers, deterministic=True)
+
+    def one(self, row: int) -> Pictures | None:
+        """A picture without a data set, the same to the last bit; None where it cannot be read.
+
+        To build a data set takes as long as to read a hundred pictures.
+
+        Args:
+            row: in [0, N).
+        """
+        plain, odd = self._functions
+        with tf.device("CPU:0"):
+            rows = tf.constant([row], tf.int64)
+            with suppress(tf.errors.OpError):  # as ignore_errors of a data set
+                if not self._split.odd[row]:
+                    return plain(rows)
+            pictures, fine = odd(rows)
+            return {key: pictures[key][0] for key in pictures} if fine[0] else None
+
+    @cached_property
+    def _functions(self) -> tuple[Callable, Callable]:
+        """Of rows int64 (1,): by TensorFlow, and by Pillow. In graphs, because those leave out what nobody needs."""
+        epoch = tf.constant(0, tf.int64)
+
+        def plain(rows: tf.Tensor) -> Pictures:
+            return self._plain(rows[0], self._stored(rows)[0], epoch)
+
+        def odd(rows: tf.Tensor) -> tuple[Pictures, tf.Tensor]:
+            return self._by_pillow(rows, epoch)
+
+        return tf.function(plain, autograph=False), tf.function(odd, autograph=False)
 
     @tf.autograph.experimental.do_not_convert
     def _whole(
@@ -219,17 +262,6 @@ class Reader:
             own = {"mask": mask} if self._boxes is None else {"instances": annotations.renumbered(mask, found)}
             example |= own
         return example, classes
-
-    def _traced(self) -> dict[str, tf.TensorSpec]:
-        """The keys, shapes and dtypes that `prepare` makes of an example; nothing is computed."""
-
-        @tf.autograph.experimental.do_not_convert
-        def one(image: tf.Tensor) -> Pictures:
-            return self._fitted(tf.constant(0, tf.int64), decode.cut(image, None))
-
-        image = tf.TensorSpec((None, None, self._channels), tf.uint8)
-        made = tf.function(one).get_concrete_function(image).structured_outputs
-        return {key: tf.TensorSpec(tensor.shape, tensor.dtype) for key, tensor in made.items()}
 
     def _blank(self) -> Pictures:
         return {key: tf.fill(spec.shape, tf.constant(BLANK[key], spec.dtype)) for key, spec in self.spec.items()}
