@@ -67,8 +67,8 @@ def test_models_of_one_size_are_asked_about_pictures_that_are_read_once(
     file = tmp_path / "m.tflite"
     file.write_bytes(lite_files["int8"])
     alone = [inference.predict(model, trash_split) for model in (classifier, file)]
-    made, batches = [], pipeline.batches
-    monkeypatch.setattr(pipeline, "batches", lambda *args, **kwargs: made.append(1) or batches(*args, **kwargs))
+    made, in_order = [], pipeline.in_order
+    monkeypatch.setattr(pipeline, "in_order", lambda *args, **kwargs: made.append(1) or in_order(*args, **kwargs))
     together = inference.predict_each([classifier, file], trash_split, batch_size=7)
     assert len(made) == 1
     assert (together[0] != together[1]).any()

@@ -40,7 +40,7 @@ def evaluate(
         classes: the K class names, in the order of the model's outputs.
         task: which task prepares the pictures and scores the answers.
         batch_size: pictures at a time.
-        pipeline: further keywords of `tfmap.pipeline.batches`, such as workers.
+        pipeline: further keywords of `tfmap.pipeline.in_order`: workers.
         progress: show a bar with the time left on a terminal.
 
     Returns:

@@ -33,7 +33,7 @@ def predict(
         split: N examples.
         task: which task prepares the pictures and decodes what comes out.
         batch_size: pictures at a time. A .tflite file runs them in batches of its own size.
-        pipeline: further keywords of `tfmap.pipeline.batches`, such as workers.
+        pipeline: further keywords of `tfmap.pipeline.in_order`: workers.
         progress: show a bar with the time left on a terminal.
 
     Returns:
@@ -81,13 +81,12 @@ def predict_each(
     if not len(split):
         raise InputError("inference: the split holds no examples. Expected at least one.")
     models, module = [opened(model) for model in models], tasks.get(task)
-    settings = {"cache": "none", **(pipeline or {}), "batch_size": batch_size}  # read once, a cache would cost memory
-    data = pipelines.batches(split, **_one_shape(models), prepare=module.prepare, **settings)
+    settings = {**_one_shape(models), **(pipeline or {}), "batch_size": batch_size}
+    data = pipelines.in_order(split, prepare=module.prepare, **settings)
     answers = [[] for _ in models]
-    with pipelines.clear_errors():
-        for batch in shown(data, -(-len(split) // batch_size), "Predicting", worth=progress):
-            for model, said in zip(models, answers, strict=True):
-                said.append(_answered(module, model, batch))
+    for batch in shown(data, -(-len(split) // batch_size), "Predicting", worth=progress):
+        for model, said in zip(models, answers, strict=True):
+            said.append(_answered(module, model, batch))
     _check_read(split, pipelines.lost(split))
     return list(map(_joined, answers))
 
@@ -95,8 +94,8 @@ def predict_each(
 def _answered(module: ModuleType, model: keras.Model | LiteModel, batch: Mapping[str, Any]) -> Any:
     """What a model says of the pictures of a batch, those left out that fill it up."""
     call = model.predict_on_batch if hasattr(model, "predict_on_batch") else model.predict
-    real = int((batch["id"].numpy() != b"").sum())  # the last batch is filled up with black pictures
-    return _decoded(module, call(batch["image"].numpy()), batch, real, model.input_shape[1:3])
+    real = int((batch["id"] != b"").sum())  # the last batch is filled up with black pictures
+    return _decoded(module, call(batch["image"]), batch, real, model.input_shape[1:3])
 
 
 def _joined(parts: Sequence[Any]) -> Any:
@@ -114,7 +113,7 @@ def _decoded(module: ModuleType, outputs: Any, batch: Mapping[str, Any], real: i
     from tfmap import tasks
 
     kept = keras.tree.map_structure(lambda one: np.asarray(one, np.float32)[:real], outputs)
-    whole = {"whole": batch["whole"].numpy()[:real]} if "whole" in batch else {}
+    whole = {"whole": batch["whole"][:real]} if "whole" in batch else {}
     return module.decode(kept, **tasks.accepted(module.decode, size=size, **whole))
 
 

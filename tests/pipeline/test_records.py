@@ -48,12 +48,6 @@ def test_records_read_like_files(packed, split, options):
         np.testing.assert_array_equal(a, b)
 
 
-def test_records_are_read_at_once_like_files(packed, split):
-    how = {"size": (32, 40), "prepare": prepare}
-    for a, b in zip(pipeline.pictures(packed, **how), pipeline.pictures(split, **how), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_an_odd_record_goes_to_pillow(packed, split):
     odd = np.arange(50) == 4
     for a, b in zip(read(replace(packed, odd=odd)), read(replace(split, odd=odd)), strict=True):

@@ -71,18 +71,19 @@ def pictures(
     Returns:
         uint8 (N, height, width, C) and their ids, str (N,). One that cannot be read any more is left out.
     """
-    images, rows = pipeline.pictures(split, size=shape[:2], channels=shape[2], prepare=tasks.get(task).prepare)
-    return images, split.ids[rows].astype(str)
+    images, ids = [], []
+    for batch in read(split, shape=shape, task=task):
+        images.append(batch["image"])
+        ids += [name.decode() for name in batch["id"]]
+    return np.concatenate(images), np.array(ids, dtype=str)
 
 
 def read(split: Split, *, shape: tuple[int, int, int], task: str = "classification") -> Iterator[dict[str, np.ndarray]]:
     """The pictures as `pictures` gives them, batch by batch, with whatever else a batch holds; no padding."""
-    # Each picture is read once, so a cache would only cost memory.
-    found = pipeline.batches(split, size=shape[:2], channels=shape[2], prepare=tasks.get(task).prepare, cache="none")
-    with pipeline.clear_errors():
-        for batch in found:
-            real = batch["weight"].numpy() > 0
-            yield {key: tensor.numpy()[real] for key, tensor in batch.items()}
+    found = pipeline.in_order(split, size=shape[:2], channels=shape[2], prepare=tasks.get(task).prepare)
+    for batch in found:
+        real = batch["weight"] > 0
+        yield {key: array[real] for key, array in batch.items()}
 
 
 def stratified(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:

@@ -6,10 +6,8 @@ without a shuffle buffer or other state, so a training can start at any step of 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Literal
@@ -20,14 +18,17 @@ import tensorflow as tf
 from tfmap.checked import checked
 from tfmap.errors import InputError
 from tfmap.pipeline import cache as caching
-from tfmap.pipeline import order, settings
+from tfmap.pipeline import few, order, settings
 from tfmap.pipeline import service as serving
 from tfmap.pipeline.files import lost
 from tfmap.pipeline.fit import AROUND
 from tfmap.pipeline.reader import Reader
 from tfmap.source import Split
 
-__all__ = ["batches", "clear_errors", "lost", "pictures", "steps_per_epoch"]
+__all__ = ["batches", "clear_errors", "in_order", "lost", "steps_per_epoch"]
+
+
+FEW = 256  # as many are read in the time that it takes to build a data set of them (see `tfmap.pipeline.few`)
 
 
 @checked("pipeline")
@@ -112,29 +113,40 @@ def batches(
     return _local(split, read, choose, steps, workers, with_id=not training)
 
 
-def pictures(
-    split: Split, *, size: tuple[int, int], prepare: Callable, channels: int = 3
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures as the batches of evaluation hold them, to the last bit, for as many as fit in memory.
+def in_order(
+    split: Split,
+    *,
+    size: tuple[int, int],
+    prepare: Callable,
+    channels: int = 3,
+    batch_size: int = 32,
+    workers: int | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """The batches of evaluation as arrays, read once; of few pictures at once, without a data set.
 
     Args:
         split: N pictures.
-        size: as for `batches`.
-        prepare: as for `batches`.
-        channels: as for `batches`.
+        size: as for `batches`, and so are the others.
+        prepare: the same.
+        channels: the same.
+        batch_size: the same.
+        workers: the same.
 
-    Returns:
-        uint8 (n, H, W, C), and int64 (n,), their rows: those that cannot be read are left out.
+    Yields:
+        dict: of arrays, to the last bit as `batches` has them.
 
     Raises:
-        InputError: more than half of the split cannot be read.
+        InputError: as `batches`, and where more than half of the split cannot be read.
     """
-    read = Reader(split, size, channels, prepare)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as threads, clear_errors():
-        found = threads.map(read.one, range(len(split)))
-        kept = [(row, made["image"].numpy()) for row, made in enumerate(found) if made is not None]
-    images = [image for _, image in kept]
-    return np.array(images, np.uint8).reshape(-1, *size, channels), np.array([row for row, _ in kept], np.int64)
+    size = (int(size[0]), int(size[1]))
+    shape = {"size": size, "channels": channels, "batch_size": batch_size, "workers": workers}
+    with clear_errors():
+        if len(split) > FEW:
+            for batch in batches(split, prepare=prepare, cache="none", **shape):  # read once, a cache costs memory
+                yield {key: tensor.numpy() for key, tensor in batch.items()}
+        else:
+            settings.check(split, size, channels, batch_size, 0, 0, None, workers, None)
+            yield from few.batches(split, Reader(split, size, channels, prepare), batch_size, workers)
 
 
 def _steps(split: Split, batch_size: int, epoch: int, step: int, epochs: int | None) -> range:

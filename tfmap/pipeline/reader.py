@@ -228,7 +228,7 @@ class Reader:
             image = tf.ensure_shape(image, (None, None, self._channels))
             ratio, whole, ok = tf.ensure_shape(ratio, ()), tf.ensure_shape(whole, (2,)), tf.ensure_shape(ok, ())
             part = decode.cut(image, self._window(row, epoch), ratio, whole)
-            return tf.cond(ok, lambda: self._fitted(row, part), self._blank), ok
+            return tf.cond(ok, lambda: self._fitted(row, part), self.blank), ok
 
         pictures, ok = tf.map_fn(one, rows, fn_output_signature=(self.spec, tf.TensorSpec((), tf.bool)))
         return pictures, tf.numpy_function(_weakly(self._files.stop_if_hopeless), [ok], tf.bool, stateful=False)
@@ -263,7 +263,8 @@ class Reader:
             example |= own
         return example, classes
 
-    def _blank(self) -> Pictures:
+    def blank(self) -> Pictures:
+        """What stands where no picture is."""
         return {key: tf.fill(spec.shape, tf.constant(BLANK[key], spec.dtype)) for key, spec in self.spec.items()}
 
 
