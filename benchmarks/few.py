@@ -2,7 +2,7 @@
 
 python -m benchmarks.few
 
-The embedded samples, in turns; medians. From `tfmap.pipeline.FEW` pictures on, `in_order` builds a data set.
+The embedded samples, in turns; medians. Of more than `tfmap.pipeline.FEW` pictures, `in_order` builds a data set.
 """
 
 from __future__ import annotations

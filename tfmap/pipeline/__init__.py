@@ -102,8 +102,8 @@ def batches(
     crop = settings.checked_crop(crop, cache) if training else None
     read = Reader(split, size, channels, prepare, crop, seed, max_boxes)
     steps = _steps(split, batch_size, epoch, step, epochs) if training else range(-(-len(split) // batch_size))
-    in_order = partial(order.in_order, count=len(split), batch_size=batch_size)
-    choose = order.training(split.labels, sampling, batch_size=batch_size, seed=seed) if training else in_order
+    as_they_stand = partial(order.in_order, count=len(split), batch_size=batch_size)
+    choose = order.training(split.labels, sampling, batch_size=batch_size, seed=seed) if training else as_they_stand
     if service is not None and training:
         serving.check(service, split, cache)
         return _served(service, split, read, choose, steps, workers)
